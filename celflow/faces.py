@@ -1,0 +1,97 @@
+"""Find faces and cut them out, by one rule for training and serving."""
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from celflow.errors import UserError
+from celflow.images import shrink
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels of its picture: left, top, width, height."""
+
+    x: int
+    y: int
+    w: int
+    h: int
+
+    def as_dict(self) -> dict[str, int]:
+        """The four numbers by name."""
+        return asdict(self)
+
+
+def crop_box(face: Box, width: int, height: int) -> Box:
+    """The part of a `width` x `height` picture that is cut out for a found face.
+
+    With v = max(w, h) the detected box grows by v/12 to the left and right and by v/6 above, for
+    the hair, and is clipped to the picture (the published margin; DESIGN.md, step 2).
+    """
+    v = max(face.w, face.h)
+    left = min(max(0, face.x - v // 12), width - 1)
+    top = min(max(0, face.y - v // 6), height - 1)
+    right = max(left + 1, min(width, face.x + face.w + v // 12))
+    bottom = max(top + 1, min(height, face.y + face.h))
+    return Box(left, top, right - left, bottom - top)
+
+
+def crop(pixels: np.ndarray, face: Box) -> np.ndarray:
+    """uint8 [h, w, 3]: the face with its margin, out of uint8 [H, W, 3]. Never empty."""
+    box = crop_box(face, pixels.shape[1], pixels.shape[0])
+    return pixels[box.y : box.y + box.h, box.x : box.x + box.w]
+
+
+def detect(
+    pixels: np.ndarray,
+    cascade: Path | None = None,
+    detect_side: int = 640,
+    min_face: int = 24,
+) -> list[Box]:
+    """Faces of drawn characters in uint8 [H, W, 3] RGB, the largest first.
+
+    The LBP cascade looks first where its XML file is named, animeface where it finds nothing.
+    Both look at the picture shrunk to `detect_side` pixels; boxes are in pixels of `pixels`.
+
+    Raises:
+        UserError: `cascade` names no readable cascade file.
+    """
+    small = shrink(pixels, detect_side)
+    scale = pixels.shape[1] / small.shape[1]
+    found = _by_cascade(small, cascade) if cascade else []
+    found = found or _by_animeface(small)
+    boxes = [Box(*(round(side * scale) for side in (b.x, b.y, b.w, b.h))) for b in found]
+    boxes = [box for box in boxes if min(box.w, box.h) >= min_face]
+    return sorted(boxes, key=lambda box: (-box.w * box.h, box.x, box.y))
+
+
+@lru_cache(maxsize=1)
+def _classifier(path: Path) -> cv2.CascadeClassifier:
+    if not path.is_file():
+        raise UserError(f"no cascade at {path}: see facecrop.cascade in params.yaml")
+    try:
+        classifier = cv2.CascadeClassifier(str(path))
+    except cv2.error:
+        classifier = cv2.CascadeClassifier()
+    if classifier.empty():
+        raise UserError(f"{path} is no OpenCV cascade file: see facecrop.cascade in params.yaml")
+    return classifier
+
+
+def _by_cascade(pixels: np.ndarray, path: Path) -> list[Box]:
+    grey = cv2.equalizeHist(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
+    found = _classifier(path).detectMultiScale(
+        grey, scaleFactor=1.1, minNeighbors=5, minSize=(24, 24)
+    )
+    return [Box(*(int(value) for value in rectangle)) for rectangle in found]
+
+
+def _by_animeface(pixels: np.ndarray) -> list[Box]:
+    import animeface  # takes a while to load its model; the cascade alone needs none of it
+    from PIL import Image
+
+    positions = [found.face.pos for found in animeface.detect(Image.fromarray(pixels))]
+    return [Box(int(p.x), int(p.y), int(p.width), int(p.height)) for p in positions]

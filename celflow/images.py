@@ -1,0 +1,134 @@
+"""The one door an untrusted image comes through."""
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
+SERVED_FORMATS = ("JPEG", "PNG", "BMP", "GIF")  # what TensorFlow's decoder takes as it is
+MAX_PIXELS = 64_000_000  # a larger picture is taken for a decompression bomb
+
+Reason = Literal["empty", "not_an_image", "truncated", "too_small", "too_large"]
+REASONS: tuple[str, ...] = get_args(Reason)
+
+
+class BadImage(ValueError):
+    """Bytes that are no usable picture; `reason` is one of `REASONS`."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A picture after the door.
+
+    pixels: uint8 [H, W, 3], RGB, upright.
+    format: what the bytes really were, one of `FORMATS`.
+    repairs: what had to be done: `exif_rotated`, `cmyk`, `16_bit`, `transparent`, `grey`, `palette`.
+    """
+
+    pixels: np.ndarray
+    format: str
+    repairs: tuple[str, ...]
+
+
+def open_image(data: bytes, min_side: int = 1, max_pixels: int = MAX_PIXELS) -> Opened:
+    """Decode `data` into upright RGB; transparency goes onto white, of an animation comes frame one.
+
+    Raises:
+        BadImage: `data` is empty, of no known format, cut off, smaller than `min_side` pixels on a
+            side, or of more than `max_pixels` pixels (checked before anything is decoded).
+    """
+    if not data:
+        raise BadImage("empty", "the file is empty")
+    try:
+        with warnings.catch_warnings():
+            # The size is checked below, and Pillow warns of half of what it calls a bomb.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise BadImage("not_an_image", f"the file is none of {', '.join(FORMATS)}") from None
+    except Image.DecompressionBombError:
+        raise BadImage("too_large", f"the picture has more than {max_pixels} pixels") from None
+    except Exception as error:  # Pillow's parsers raise nearly anything on rubbish
+        raise BadImage("not_an_image", f"the header can't be read ({error})") from None
+
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise BadImage("too_large", f"{width} x {height} is more than {max_pixels} pixels")
+    if min(width, height) < min_side:
+        raise BadImage("too_small", f"{width} x {height} is under {min_side} pixels on a side")
+    try:
+        picture.load()
+    except Exception as error:
+        raise BadImage("truncated", f"the file is cut off or damaged ({error})") from None
+    pixels, repairs = _to_rgb(picture)
+    return Opened(pixels, str(picture.format), repairs)
+
+
+def read_image(path: Path, min_side: int = 1) -> Opened:
+    """`open_image` on a file. Raises BadImage, and OSError where the file can't be read."""
+    return open_image(Path(path).read_bytes(), min_side)
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """PNG bytes of uint8 [H, W, 3] RGB or [H, W] grey."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def upright_bytes(data: bytes) -> bytes:
+    """`data` as it is where the model server can take it so, otherwise the same picture as PNG.
+
+    The server's decoder knows neither EXIF orientation nor WebP, and takes alpha off instead of
+    laying it onto white.
+
+    Raises:
+        BadImage: as `open_image`.
+    """
+    opened = open_image(data)
+    if opened.format in SERVED_FORMATS and not {"exif_rotated", "transparent"} & {*opened.repairs}:
+        return data
+    return encode_png(opened.pixels)
+
+
+def shrink(pixels: np.ndarray, max_side: int) -> np.ndarray:
+    """uint8 [H, W, 3] with its longer side at most `max_side` pixels, aspect ratio kept."""
+    height, width = pixels.shape[:2]
+    scale = max_side / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
+
+
+def _to_rgb(picture: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
+    repairs = []
+    if picture.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1):
+        repairs.append("exif_rotated")
+        picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I") or picture.mode == "F":
+        repairs.append("16_bit")
+        values = np.asarray(picture, dtype=np.float64)
+        picture = Image.fromarray((np.clip(values, 0, 65535) / 257).round().astype(np.uint8))
+    elif picture.mode == "CMYK":
+        repairs.append("cmyk")
+    elif picture.mode == "P":
+        repairs.append("palette")
+    elif picture.mode in ("1", "L", "LA"):
+        repairs.append("grey")
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        if layer.getchannel("A").getextrema() != (255, 255):
+            repairs.append("transparent")
+        ground = Image.new("RGBA", layer.size, "white")
+        picture = Image.alpha_composite(ground, layer)
+    return np.asarray(picture.convert("RGB")), tuple(repairs)
