@@ -12,7 +12,7 @@ class UserError(Exception):
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage's or a server's `main`; end a `UserError` in one line on stderr and exit code 1."""
+    """Run `main`; a `UserError` ends in one line on stderr and exit code 1."""
     try:
         main()
     except UserError as error:

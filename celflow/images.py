@@ -31,7 +31,7 @@ class Opened:
 
     pixels: uint8 [H, W, 3], RGB, upright.
     format: what the bytes really were, one of `FORMATS`.
-    repairs: what had to be done: `exif_rotated`, `cmyk`, `16_bit`, `transparent`, `grey`, `palette`.
+    repairs: what was done, of `exif_rotated`, `cmyk`, `16_bit`, `transparent`, `grey`, `palette`.
     """
 
     pixels: np.ndarray
@@ -40,7 +40,7 @@ class Opened:
 
 
 def open_image(data: bytes, min_side: int = 1, max_pixels: int = MAX_PIXELS) -> Opened:
-    """Decode `data` into upright RGB; transparency goes onto white, of an animation comes frame one.
+    """Decode `data` into upright RGB; transparency goes onto white; animations give frame one.
 
     Raises:
         BadImage: `data` is empty, of no known format, cut off, smaller than `min_side` pixels on a

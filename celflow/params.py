@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from celflow.errors import UserError
 
@@ -39,7 +40,7 @@ class Sample(_Section):
     illustrations: Annotated[int, Field(ge=3)]
     drawings: Positive
     photos: Positive
-    seed: int = 7
+    seed: Annotated[int, Field(ge=0)]
 
 
 class Clean(_Section):
@@ -177,7 +178,7 @@ def load(path: Path = PARAMS_FILE) -> Params:
         raise UserError(f"{path}: {faults}") from None
 
 
-def _one_line(fault: dict) -> str:  # type: ignore[type-arg]
+def _one_line(fault: ErrorDetails) -> str:
     key = ".".join(str(part) for part in fault["loc"]) or "the file"
     if fault["type"] == "extra_forbidden":
         return f"unknown key '{key}'"

@@ -1,0 +1,29 @@
+"""How MLflow loads a registered SavedModel: `mlflow.pyfunc.load_model("models:/NAME@champion")`."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+
+class SavedModelFunc:
+    """A served classifier as a pyfunc."""
+
+    def __init__(self, folder: Path) -> None:
+        import tensorflow as tf
+
+        self._loaded = tf.saved_model.load(str(folder))
+        self._predict = self._loaded.signatures["serving_default"]
+
+    def predict(self, model_input: pd.DataFrame, params: dict | None = None) -> pd.DataFrame:
+        """Scores, a column a class, of the encoded pictures in the column `image_bytes`."""
+        import tensorflow as tf
+
+        answer = self._predict(image_bytes=tf.constant(model_input["image_bytes"].tolist()))
+        names = [name.decode() for name in np.asarray(answer["classes"])[0]]
+        return pd.DataFrame(np.asarray(answer["scores"]), columns=names, index=model_input.index)
+
+
+def _load_pyfunc(path: str) -> SavedModelFunc:
+    found = next(Path(path).rglob("saved_model.pb"))
+    return SavedModelFunc(found.parent)

@@ -1,0 +1,221 @@
+"""MLflow: runs, versions, aliases and where they came from."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from celflow.errors import UserError
+
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+ARTIFACTS = Path("mlartifacts")
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version of a model.
+
+    aliases: of `champion`, `challenger`, `previous` (the champion before this one).
+    metrics: figures on the test set, by name.
+    """
+
+    model: str
+    version: int
+    aliases: tuple[str, ...]
+    run_id: str
+    created: float
+    tags: dict[str, str] = field(repr=False)
+    metrics: dict[str, float] = field(repr=False)
+
+
+def connect() -> MlflowClient:
+    """A client for `MLFLOW_TRACKING_URI`, or for the SQLite file of the project."""
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        mlflow.set_tracking_uri(DEFAULT_URI)
+    # MLflow's own retries of a server that is not there take minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    return MlflowClient()
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn MLflow's errors into a `UserError`."""
+    try:
+        yield
+    except MlflowException as error:
+        uri = mlflow.get_tracking_uri()
+        raise UserError(f"MLflow at {uri}: {' '.join(str(error).split())[:300]}") from error
+
+
+@contextmanager
+def run(model: str, run_id: str | None = None) -> Iterator[Any]:
+    """A run in the model's experiment: a new one, or `run_id` again.
+
+    A run ends `FINISHED` or, where the block raises, `FAILED`.
+    """
+    client = connect()
+    with one_line_errors():
+        if client.get_experiment_by_name(model) is None:
+            place = ARTIFACTS.absolute().as_uri() if _is_default() else None
+            client.create_experiment(model, artifact_location=place)
+        mlflow.set_experiment(model)
+        if run_id and not _exists(client, run_id):
+            run_id = None
+        with mlflow.start_run(run_id=run_id, log_system_metrics=run_id is None) as started:
+            yield started
+
+
+def register(
+    model: str, run_id: str, saved_model: Path, content: str, tags: dict[str, str]
+) -> tuple[Version, bool]:
+    """Make a SavedModel a version of `model`, once per content; returns it, and if it is new.
+
+    The first version of a name becomes champion, later ones challenger. `content` is a digest of
+    the SavedModel.
+    """
+    client = connect()
+    with one_line_errors():
+        for version in versions(model):
+            if version.tags.get("content") == content:
+                return version, False
+        first = not versions(model)
+        with run(model, run_id) as active:
+            info = _log_model(saved_model)
+            if first:
+                _ensure_model(client, model)
+            made = client.create_model_version(
+                model, info.model_uri, active.info.run_id, tags={**tags, "content": content},
+                model_id=info.model_id,
+            )  # fmt: skip
+        client.set_registered_model_alias(model, CHAMPION if first else CHALLENGER, made.version)
+    return get(model, int(made.version)), True
+
+
+def models() -> list[str]:
+    """Names of all registered models."""
+    with one_line_errors():
+        return sorted(found.name for found in connect().search_registered_models())
+
+
+def versions(model: str) -> list[Version]:
+    """All versions of a model, the newest first; none for a name that is not registered."""
+    client = connect()
+    with one_line_errors():
+        found = client.search_model_versions(f"name = '{_checked(model)}'")
+        if not found:
+            return []
+        aliases = client.get_registered_model(model).aliases
+        return sorted((_version(client, v, aliases) for v in found), key=lambda v: -v.version)
+
+
+def get(model: str, version: int) -> Version:
+    """One version. Raises UserError for one that is not there, naming those that are."""
+    there = versions(model)
+    for found in there:
+        if found.version == version:
+            return found
+    if not there:
+        names = ", ".join(models()) or "none yet: run `dvc repro`"
+        raise UserError(f"no model '{model}' in the registry ({names})")
+    numbers = ", ".join(str(v.version) for v in reversed(there))
+    raise UserError(f"{model} has no version {version}: it has {numbers}")
+
+
+def with_alias(model: str, alias: str) -> Version | None:
+    """The version that bears an alias, or none."""
+    return next((v for v in versions(model) if alias in v.aliases), None)
+
+
+def set_alias(model: str, alias: str, version: int | None) -> None:
+    """Give an alias to a version, or (None) take it away."""
+    client = connect()
+    with one_line_errors():
+        if version is None:
+            client.delete_registered_model_alias(model, alias)
+        else:
+            client.set_registered_model_alias(model, alias, str(version))
+
+
+def set_tag(version: Version, key: str, value: str) -> None:
+    """Set a tag of a version."""
+    with one_line_errors():
+        connect().set_model_version_tag(version.model, str(version.version), key, value)
+
+
+@contextmanager
+def saved_model(version: Version) -> Iterator[Path]:
+    """The folder of a version's SavedModel; downloaded where it is kept elsewhere."""
+    connect()
+    uri = f"models:/{version.model}/{version.version}"
+    with tempfile.TemporaryDirectory() as scratch, one_line_errors():
+        folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
+        found = next(folder.rglob("saved_model.pb"), None)
+        if found is None:
+            raise UserError(f"{version.model} version {version.version} holds no SavedModel")
+        yield found.parent
+
+
+def _is_default() -> bool:
+    return mlflow.get_tracking_uri() == DEFAULT_URI
+
+
+def _exists(client: MlflowClient, run_id: str) -> bool:
+    try:
+        return client.get_run(run_id).info.lifecycle_stage == "active"
+    except MlflowException:
+        return False
+
+
+def _checked(model: str) -> str:
+    if not re.fullmatch(r"[\w.-]+", model):
+        raise UserError(f"no model '{model}' in the registry")
+    return model
+
+
+def _ensure_model(client: MlflowClient, model: str) -> None:
+    try:
+        client.create_registered_model(model)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _version(client: MlflowClient, found: ModelVersion, aliases: dict[str, str]) -> Version:
+    figures = client.get_run(found.run_id).data.metrics if found.run_id else {}
+    return Version(
+        model=found.name,
+        version=int(found.version),
+        aliases=tuple(sorted(a for a, v in aliases.items() if int(v) == int(found.version))),
+        run_id=found.run_id or "",
+        created=found.creation_timestamp / 1000,
+        tags=dict(found.tags),
+        metrics={k.removeprefix("test_"): v for k, v in figures.items() if k.startswith("test_")},
+    )
+
+
+def _log_model(folder: Path) -> Any:
+    from importlib.metadata import version as installed
+
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, Schema
+
+    return mlflow.pyfunc.log_model(
+        name="model",
+        loader_module="celflow.pyfunc",
+        data_path=str(folder),
+        code_paths=["celflow"],
+        signature=ModelSignature(inputs=Schema([ColSpec("binary", "image_bytes")])),
+        pip_requirements=[f"{name}=={installed(name)}" for name in ("tensorflow", "pandas")],
+    )

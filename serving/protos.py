@@ -1,0 +1,71 @@
+"""TensorFlow Serving's messages and stubs, without paying for TensorFlow.
+
+`tensorflow_serving.apis` imports `tensorflow.core.framework.*_pb2`; Python runs `tensorflow/__init__.py`
+(some 7 s and 500 MB) before it reaches that generated code, which needs nothing but protobuf. Where
+TensorFlow is not loaded yet, its package is therefore replaced by an empty one with the same search path
+while the messages are imported, and every trace of that is taken out of `sys.modules` again. A later
+`import tensorflow` runs the same generated files once more: the descriptor pool accepts a file with equal
+content, and protobuf hands out one class per descriptor, so messages made before and after mix freely.
+
+The one limit: nobody may import TensorFlow in another thread in the 0.1 s that the first import of this
+module takes.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+
+@contextmanager
+def _tensorflow_without_init() -> Iterator[None]:
+    """Let `tensorflow.core...` be imported without running `tensorflow/__init__.py`."""
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    spec = importlib.util.find_spec("tensorflow")
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError("TensorFlow is not installed", name="tensorflow")
+    package = ModuleType("tensorflow")
+    package.__path__ = list(spec.submodule_search_locations)
+    sys.modules["tensorflow"] = package
+    try:
+        yield
+    finally:
+        for name in [name for name in sys.modules if name.split(".")[0] == "tensorflow"]:
+            del sys.modules[name]
+
+
+with _tensorflow_without_init():
+    from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
+    from tensorflow_serving.apis import (
+        get_model_metadata_pb2,
+        get_model_status_pb2,
+        model_management_pb2,
+        model_pb2,
+        model_service_pb2,
+        model_service_pb2_grpc,
+        predict_pb2,
+        prediction_log_pb2,
+        prediction_service_pb2,
+        prediction_service_pb2_grpc,
+    )
+    from tensorflow_serving.config import model_server_config_pb2
+
+__all__ = [
+    "get_model_metadata_pb2",
+    "get_model_status_pb2",
+    "model_management_pb2",
+    "model_pb2",
+    "model_server_config_pb2",
+    "model_service_pb2",
+    "model_service_pb2_grpc",
+    "predict_pb2",
+    "prediction_log_pb2",
+    "prediction_service_pb2",
+    "prediction_service_pb2_grpc",
+    "tensor_pb2",
+    "tensor_shape_pb2",
+    "types_pb2",
+]

@@ -1,0 +1,120 @@
+"""The model config: a text protobuf `ModelServerConfig`, the file that TensorFlow Serving reads too."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+
+from celflow.errors import UserError
+from serving.protos import model_server_config_pb2
+from serving.server.status import StatusError, invalid, one_line
+
+log = logging.getLogger(__name__)
+
+
+def single_model(name: str, base_path: str) -> Any:
+    """The config of a server started with --model_name and --model_base_path."""
+    config = model_server_config_pb2.ModelServerConfig()
+    config.model_config_list.config.add(
+        name=name, base_path=base_path, model_platform="tensorflow"
+    )
+    return config
+
+
+def read(path: Path) -> Any:
+    """Read and check a config file.
+
+    Raises:
+        UserError: it cannot be read, is not a config, or contradicts itself; one line with the path.
+    """
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"model config {path} cannot be read: {reason.lower()}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"model config {path} is not text") from None
+    except text_format.ParseError as error:
+        raise UserError(f"model config {path} cannot be read: {one_line(str(error))}") from None
+    except StatusError as error:
+        raise UserError(f"model config {path} is wrong: {error.message}") from None
+
+
+def parse(text: str) -> Any:
+    """The checked `ModelServerConfig` in `text`; an empty text is an empty config.
+
+    Raises:
+        text_format.ParseError: it is not text protobuf.
+        StatusError: see `check`.
+    """
+    config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    check(config)
+    return config
+
+
+def check(config: Any) -> None:
+    """Refuse what TensorFlow Serving refuses.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT, naming the model.
+    """
+    if config.WhichOneof("config") == "custom_model_config":
+        raise invalid("custom_model_config is not supported: give a model_config_list")
+    names = set()
+    for model in config.model_config_list.config:
+        if not model.name:
+            raise invalid("a model has no name")
+        if model.name in names:
+            raise invalid(f"Illegal to list model {model.name} multiple times in config")
+        names.add(model.name)
+        if not Path(model.base_path).is_absolute():
+            raise invalid(
+                f"Expected model {model.name} to have an absolute path; "
+                f"got base_path()={model.base_path}"
+            )
+        if (model.model_platform or "tensorflow") != "tensorflow":
+            raise invalid(
+                f"model {model.name}: model_platform {model.model_platform!r} is not tensorflow"
+            )
+        policy = model.model_version_policy
+        if policy.WhichOneof("policy_choice") == "specific" and not policy.specific.versions:
+            raise invalid(f"model {model.name}: its version policy is specific, but lists no version")
+
+
+class ConfigFile:
+    """A config file that may change while the server runs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._text: bytes | None = None
+        self._problem = ""
+
+    def changed(self) -> Any | None:
+        """The new config where the content has changed since the last call, otherwise None.
+
+        A file that is gone, empty or broken (perhaps half written) counts as unchanged; the first
+        look at it logs one line.
+        """
+        try:
+            stat = self.path.stat()
+            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            if stamp == self._stamp:
+                return None
+            text = self.path.read_bytes()
+            self._stamp = stamp
+            if text == self._text:
+                return None
+            self._text = text
+            config = read(self.path)
+            if config.WhichOneof("config") is None:
+                raise UserError(f"model config {self.path} is empty")
+        except (OSError, UserError) as error:
+            problem = one_line(str(error))
+            if problem != self._problem:
+                log.error("%s; the old config stays in force", problem)
+            self._problem = problem
+            return None
+        self._problem = ""
+        return config

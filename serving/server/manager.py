@@ -1,0 +1,287 @@
+"""Which versions of which models are loaded, and which of them answers a request.
+
+Requests read one immutable mapping and take no lock; changes are made by one thread at a time, which
+replaces the mapping. Whatever changes, the order is the same: load and warm the new versions, move the
+labels, unload the old ones. A request holds its version for as long as it runs.
+"""
+
+import gc
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
+
+import grpc
+
+from serving.server import config as model_config
+from serving.server import versions
+from serving.server.status import StatusError, invalid, one_line
+
+log = logging.getLogger(__name__)
+
+Servable = TypeVar("Servable")
+
+
+class State(IntEnum):
+    """`ModelVersionStatus.State`."""
+
+    START = 10
+    LOADING = 20
+    AVAILABLE = 30
+    UNLOADING = 40
+    END = 50
+
+
+@dataclass(frozen=True)
+class VersionStatus:
+    """Where one version is in its life; END with a code other than OK is a version that failed to load."""
+
+    version: int
+    state: State
+    code: Any = grpc.StatusCode.OK
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Model(Generic[Servable]):
+    """What is served of one model. Never altered, only replaced."""
+
+    versions: Mapping[int, Servable] = field(default_factory=dict)
+    labels: Mapping[str, int] = field(default_factory=dict)
+
+
+class Manager(Generic[Servable]):
+    """Keeps what is served equal to what the config and the folders ask for.
+
+    Args:
+        load: name, version and folder to a servable that is ready for requests; raises on failure.
+        allow_labels_for_unavailable: let a label that is new name a version that is not available.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[str, int, Path], Servable],
+        allow_labels_for_unavailable: bool = False,
+    ) -> None:
+        self._load = load
+        self._allow_labels_for_unavailable = allow_labels_for_unavailable
+        self._changes = threading.Lock()
+        self._models: Mapping[str, Model[Servable]] = MappingProxyType({})
+        self._states: Mapping[str, Mapping[int, VersionStatus]] = MappingProxyType({})
+        self._configs: dict[str, Any] = {}
+        self._failed: dict[tuple[str, int], frozenset[tuple[str, int, int]]] = {}
+        self._said: dict[str, str] = {}
+
+    # What requests read: no locks.
+
+    def find(self, spec: Any) -> Servable:
+        """The servable for a `ModelSpec`: its version, its label, or the largest available version.
+
+        Raises:
+            StatusError: INVALID_ARGUMENT or NOT_FOUND, in TensorFlow Serving's words.
+        """
+        if not spec.name:
+            raise invalid("ModelSpec has no name specified.")
+        model = self._models.get(spec.name, Model())
+        version = self._version(spec, model)
+        if version is None:
+            if not model.versions:
+                raise _not_found(f"Servable not found for request: Latest({spec.name})")
+            version = max(model.versions)
+        if version not in model.versions:
+            raise _not_found(f"Servable not found for request: Specific({spec.name}, {version})")
+        return model.versions[version]
+
+    def status(self, spec: Any) -> list[VersionStatus]:
+        """Every version of a model that was ever asked for, the largest first; or the one that is named.
+
+        Raises:
+            StatusError: INVALID_ARGUMENT or NOT_FOUND, in TensorFlow Serving's words.
+        """
+        if not spec.name:
+            raise invalid("ModelSpec has no name specified.")
+        states = self._states.get(spec.name, {})
+        version = self._version(spec, self._models.get(spec.name, Model()))
+        if version is not None:
+            if version not in states:
+                raise _not_found(f"Could not find version {version} of model {spec.name}")
+            return [states[version]]
+        if not states:
+            raise _not_found(f"Could not find any versions of model {spec.name}")
+        return [states[version] for version in sorted(states, reverse=True)]
+
+    def available(self) -> list[tuple[str, int]]:
+        """Name and version of all that is served, sorted."""
+        models = self._models
+        return sorted((name, version) for name in models for version in models[name].versions)
+
+    @staticmethod
+    def _version(spec: Any, model: Model[Servable]) -> int | None:
+        choice = spec.WhichOneof("version_choice")
+        if choice == "version":
+            return int(spec.version.value)
+        if choice == "version_label":
+            if spec.version_label not in model.labels:
+                raise invalid(f"Unrecognized servable version label: {spec.version_label}")
+            return model.labels[spec.version_label]
+        return None
+
+    # What changes it: one thread at a time.
+
+    def apply(self, config: Any, keep_trying: bool = True) -> None:
+        """Serve what a `ModelServerConfig` says; returns when its versions are loaded or have failed.
+
+        Args:
+            config: it replaces the one before; models that it does not list are unloaded.
+            keep_trying: labels that cannot be moved now are moved by a later `poll`, once their
+                versions are available; otherwise the labels in force become those of the config.
+
+        Raises:
+            StatusError: INVALID_ARGUMENT and nothing has changed; FAILED_PRECONDITION where a label
+                names a version that is not available (it stays where it was, all else is done);
+                UNKNOWN where a version failed to load (what it should replace stays loaded).
+        """
+        model_config.check(config)
+        with self._changes:
+            self._configs = {model.name: model for model in config.model_config_list.config}
+            self._failed.clear()  # a person asks: try again
+            problems = self._reconcile()
+            if problems.labels and not keep_trying:
+                for name, model in self._configs.items():
+                    model.version_labels.clear()
+                    model.version_labels.update(self._models.get(name, Model()).labels)
+        if problems.labels:
+            raise StatusError(grpc.StatusCode.FAILED_PRECONDITION, "; ".join(problems.labels))
+        if problems.loads:
+            names = ", ".join(problems.loads)
+            raise StatusError(
+                grpc.StatusCode.UNKNOWN, f"Some models did not become available: {{{names}}}"
+            )
+
+    def poll(self) -> None:
+        """Look at the folders again; a version that failed is tried again when its files have changed."""
+        with self._changes:
+            self._reconcile()
+
+    def _reconcile(self) -> "_Problems":
+        problems = _Problems()
+        for name in self._models.keys() - self._configs.keys():
+            self._replace(name, {}, {})
+        for name, config in self._configs.items():
+            base_path = Path(config.base_path)
+            found = versions.on_disk(base_path)
+            self._say(f"{name} folder", "" if found else _no_versions(name, base_path, found))
+            served = self._models.get(name, Model())
+            # A base path that is gone for a moment (a remount, a rename) takes nothing away.
+            wanted = (
+                set(served.versions)
+                if found is None
+                else versions.wanted(config.model_version_policy, found)
+            )
+            for version in sorted(wanted - served.versions.keys(), reverse=True):
+                self._try_to_load(name, version, (found or {})[version])
+            served = self._models.get(name, Model())
+
+            labels, refused = self._labels(name, config, served)
+            self._say(f"{name} labels", "; ".join(refused))
+            problems.labels += refused
+            missing = wanted - served.versions.keys()
+            problems.loads += [
+                f"{name} {version}: {self._states[name][version].message}"
+                for version in sorted(missing)
+            ]
+            keep = wanted | set(labels.values()) if not missing else set(served.versions)
+            kept = {v: servable for v, servable in served.versions.items() if v in keep}
+            self._replace(name, kept, labels)
+        return problems
+
+    def _try_to_load(self, name: str, version: int, folder: Path) -> None:
+        fingerprint = versions.fingerprint(folder)
+        if self._failed.get((name, version)) == fingerprint:
+            return
+        log.info("Loading servable version {name: %s version: %d} from %s", name, version, folder)
+        self._set_state(name, VersionStatus(version, State.LOADING))
+        try:
+            servable = self._load(name, version, folder)
+        except Exception as error:
+            if not isinstance(error, StatusError):
+                error = StatusError(grpc.StatusCode.UNKNOWN, f"{type(error).__name__}: {error}")
+            log.error("Loading {name: %s version: %d} failed: %s", name, version, error)
+            self._failed[name, version] = fingerprint
+            status = VersionStatus(version, State.END, error.code, one_line(str(error)))
+            self._set_state(name, status)
+            return
+        self._failed.pop((name, version), None)
+        served = self._models.get(name, Model())
+        self._publish(name, Model({**served.versions, version: servable}, served.labels))
+        self._set_state(name, VersionStatus(version, State.AVAILABLE))
+        log.info("Successfully loaded servable version {name: %s version: %d}", name, version)
+
+    def _labels(
+        self, name: str, config: Any, served: Model[Servable]
+    ) -> tuple[dict[str, int], list[str]]:
+        """The labels to put in force, and why some of the config's cannot be."""
+        labels: dict[str, int] = {}
+        refused = []
+        for label, version in sorted(config.version_labels.items()):
+            new = label not in served.labels
+            if version in served.versions or (new and self._allow_labels_for_unavailable):
+                labels[label] = version
+                continue
+            refused.append(
+                f"Request to assign label {label} to version {version} of model {name}, "
+                "which is not currently available for inference"
+            )
+            if not new:
+                labels[label] = served.labels[label]
+        return labels, refused
+
+    def _replace(self, name: str, kept: Mapping[int, Servable], labels: Mapping[str, int]) -> None:
+        """Serve exactly `kept` under `labels`; all other versions of the model are unloaded."""
+        served = self._models.get(name, Model())
+        dropped = sorted(served.versions.keys() - kept.keys())
+        for version in dropped:
+            self._set_state(name, VersionStatus(version, State.UNLOADING))
+        for label in sorted(labels):
+            if served.labels.get(label) != labels[label]:
+                log.info("Label %s of %s is now version %d", label, name, labels[label])
+        self._publish(name, Model(kept, labels) if kept or labels else None)
+        del served
+        for version in dropped:
+            self._set_state(name, VersionStatus(version, State.END))
+            log.info("Unloaded servable version {name: %s version: %d}", name, version)
+        if dropped:
+            gc.collect()  # a loaded model is full of cycles; give its memory back now
+
+    def _publish(self, name: str, model: Model[Servable] | None) -> None:
+        models = {**self._models, name: model}
+        self._models = MappingProxyType({n: m for n, m in models.items() if m is not None})
+
+    def _set_state(self, name: str, status: VersionStatus) -> None:
+        versions_of_it = {**self._states.get(name, {}), status.version: status}
+        self._states = MappingProxyType({**self._states, name: versions_of_it})
+
+    def _say(self, topic: str, line: str) -> None:
+        """Log a warning when it is news: not on every poll."""
+        if line and self._said.get(topic) != line:
+            log.warning("%s", line)
+        self._said[topic] = line
+
+
+@dataclass
+class _Problems:
+    labels: list[str] = field(default_factory=list)
+    loads: list[str] = field(default_factory=list)
+
+
+def _not_found(message: str) -> StatusError:
+    return StatusError(grpc.StatusCode.NOT_FOUND, message)
+
+
+def _no_versions(name: str, base_path: Path, found: dict[int, Path] | None) -> str:
+    what = "Could not find base path" if found is None else "No versions found under base path"
+    return f"{what} {base_path} for servable {name}"

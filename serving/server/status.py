@@ -1,0 +1,49 @@
+"""How a request is refused: a status code and one line."""
+
+import re
+from typing import Any
+
+import grpc
+
+CODES: dict[int, Any] = {code.value[0]: code for code in grpc.StatusCode}
+"""gRPC's codes by number; TensorFlow's error codes are the same numbers."""
+
+_LONGEST = 1000  # characters; gRPC puts the message in a header of at most 8 KB
+
+
+class StatusError(Exception):
+    """A refusal that is sent to the caller, never a bug of the server.
+
+    Attributes:
+        code: a `grpc.StatusCode`.
+        message: one line.
+    """
+
+    def __init__(self, code: Any, message: str) -> None:
+        self.code = code
+        self.message = one_line(message)
+        super().__init__(self.message)
+
+
+def invalid(message: str) -> StatusError:
+    """An INVALID_ARGUMENT, the commonest refusal."""
+    return StatusError(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def one_line(text: str) -> str:
+    """`text` on one line of at most 1000 characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
+
+
+_NOISE = re.compile(
+    r"^\s*(Graph execution error:|Detected at node .*|<stack traces unavailable>|File \".*|"
+    r"\(\d+\) \w+:?|\d+ root error\(s\) found\.|\d+ successful operations\.|\d+ derived errors ignored\.)\s*$"
+)
+
+
+def graph_error(text: str) -> str:
+    """The sentence in an error of TensorFlow's: without stack traces and names of nodes."""
+    text = re.sub(r"\[\[\{\{.*?\}\}.*?\]\]|\[Op:.*?\]", "", text, flags=re.DOTALL)
+    lines = [line for line in text.splitlines() if line.strip() and not _NOISE.match(line)]
+    return one_line(" ".join(lines)) or "the graph failed without a message"

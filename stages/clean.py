@@ -1,0 +1,148 @@
+"""Pass usable pictures on (upright RGB, PNG); put the others in quarantine with a reason.
+
+Reads the raw folders. Writes data/clean/<task>/<class>/*.png, data/quarantine/<reason>/... and
+reports/clean.json, which counts every reason and repair. Nothing is deleted.
+"""
+
+import hashlib
+import shutil
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from celflow import errors, parallel
+from celflow.files import replacing, write_json
+from celflow.images import BadImage, encode_png, open_image, shrink
+from celflow.params import Clean, Params, Task, load
+from stages.manifest import images_in
+
+TASKS: tuple[Task, ...] = ("cartoon_or_photo", "characters")
+SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".bmp": "BMP",
+            ".gif": "GIF", ".webp": "WEBP"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Found:
+    """What became of one file: `reason` for quarantine or none, `digest` of its pixels."""
+
+    source: Path
+    label: str
+    target: Path | None
+    reason: str | None
+    detail: str
+    repairs: tuple[str, ...]
+    digest: str
+
+
+def clean_one(item: tuple[Path, str, Path], knobs: Clean) -> Found:
+    """Open one file and, where it is usable, write it to its target as PNG.
+
+    item: source file, label, target file.
+    """
+    source, label, target = item
+    data = source.read_bytes()
+    try:
+        if knobs.policy == "jfif" and b"JFIF" not in data[:16]:
+            raise BadImage("not_an_image", "no JFIF header (clean.policy: jfif)")
+        opened = open_image(data, knobs.min_side)
+    except BadImage as error:
+        return Found(source, label, None, error.reason, str(error), (), "")
+    repairs = list(opened.repairs)
+    if SUFFIXES.get(source.suffix.lower()) != opened.format:
+        repairs.append("wrong_extension")
+    pixels = shrink(opened.pixels, knobs.max_side)
+    if pixels is not opened.pixels:
+        repairs.append("shrunk")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(encode_png(pixels))
+    digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    return Found(source, label, target, None, "", tuple(repairs), digest)
+
+
+def drop_repeats(found: list[Found]) -> list[Found]:
+    """Quarantine pictures whose pixels stand twice.
+
+    Within one class the first stays (`duplicate`); in two classes none can be trusted
+    (`conflicting_label`).
+    """
+    by_digest = defaultdict(list)
+    for one in found:
+        if one.reason is None:
+            by_digest[one.digest].append(one)
+    verdicts: dict[Path, tuple[str, str]] = {}
+    for same in by_digest.values():
+        labels = sorted({one.label for one in same})
+        if len(labels) > 1:
+            detail = f"the same picture stands under {' and '.join(labels)}"
+            verdicts.update({one.source: ("conflicting_label", detail) for one in same})
+        else:
+            detail = f"the same picture as {same[0].source.name}"
+            verdicts.update({one.source: ("duplicate", detail) for one in same[1:]})
+    results = []
+    for one in found:
+        if one.source in verdicts and one.target is not None:
+            one.target.unlink()
+            reason, detail = verdicts[one.source]
+            one = Found(one.source, one.label, None, reason, detail, one.repairs, one.digest)
+        results.append(one)
+    return results
+
+
+def clean_task(raw: Path, clean: Path, quarantine: Path, knobs: Clean, backend: str) -> dict:
+    """Clean one task's raw folder; returns its part of reports/clean.json."""
+    items = [
+        # The suffix stays in the name: a.jpg and a.png are two pictures.
+        (source, label, clean / label / f"{'_'.join(source.relative_to(raw / label).parts)}.png")
+        for label, sources in images_in(raw).items()
+        for source in sources
+    ]
+    work = partial(clean_one, knobs=knobs)
+    found = drop_repeats(parallel.each(work, items, backend, f"clean {raw.name}"))
+    quarantined = []
+    for one in found:
+        if one.reason is not None:
+            place = quarantine / one.reason / one.label / one.source.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(one.source, place)
+            quarantined.append(
+                {"file": f"{one.label}/{one.source.name}", "reason": one.reason, "why": one.detail}
+            )
+    passed = Counter(one.label for one in found if one.reason is None)
+    for label in sorted({one.label for one in found}):
+        if not passed[label]:
+            raise errors.UserError(
+                f"no usable picture in {raw / label}: "
+                f"{next(one.detail for one in found if one.label == label)}"
+            )
+    return {
+        "seen": len(found),
+        "passed": dict(sorted(passed.items())),
+        "quarantined": dict(Counter(one["reason"] for one in quarantined)),
+        "repaired": dict(Counter(repair for one in found for repair in one.repairs)),
+        "quarantine": quarantined,
+    }
+
+
+def run(params: Params) -> None:
+    """Clean the raw folders of both tasks."""
+    report = {}
+    with replacing(Path("data/clean")) as clean, replacing(Path("data/quarantine")) as quarantine:
+        for task in TASKS:
+            report[task] = clean_task(
+                params.data.folder(task),
+                clean / task,
+                quarantine / task,
+                params.clean,
+                params.data.backend,
+            )
+    write_json(Path("reports/clean.json"), report)
+    for task, part in report.items():
+        print(
+            f"{task}: {part['seen']} files, {sum(part['passed'].values())} passed; "
+            f"quarantine {part['quarantined']}; repaired {part['repaired']}"
+        )
+
+
+if __name__ == "__main__":
+    errors.run(lambda: run(load()))

@@ -1,0 +1,102 @@
+"""Find the character's face in each picture and cut it out with the one margin rule.
+
+Reads data/clean/characters. Writes data/faces/<name>/*.png, reports/faces.csv (a line a picture,
+with its box), reports/facecrop.json (counts) and reports/no_face.csv (what to look at).
+Of several faces in a picture the largest is the character's.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import pandas as pd
+
+from celflow import errors, faces, parallel
+from celflow.files import replacing, write_bytes, write_json
+from celflow.images import encode_png, read_image
+from celflow.params import Facecrop, Params, load
+from stages.manifest import images_in
+
+CLEAN = Path("data/clean/characters")
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """What was found in one picture; `box` is the largest face or none."""
+
+    source: Path
+    label: str
+    box: faces.Box | None
+    faces: int
+
+
+def crop_one(item: tuple[Path, str, Path], knobs: Facecrop) -> Cropped:
+    """Write the largest face of a picture, or the whole picture where the knobs say so.
+
+    item: source file, label, target file.
+    """
+    source, label, target = item
+    cv2.setNumThreads(1)  # one process a core is at work already
+    pixels = read_image(source).pixels
+    if knobs.detector == "none":
+        found = [faces.Box(0, 0, pixels.shape[1], pixels.shape[0])]
+    else:
+        cascade = Path(knobs.cascade) if knobs.cascade else None
+        found = faces.detect(pixels, cascade, knobs.detect_side, knobs.min_face)
+    if found or knobs.on_miss == "keep":
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(encode_png(faces.crop(pixels, found[0]) if found else pixels))
+    return Cropped(source, label, found[0] if found else None, len(found))
+
+
+def run(params: Params) -> None:
+    """Cut the faces of all characters."""
+    knobs = params.facecrop
+    if knobs.cascade and not Path(knobs.cascade).is_file():
+        raise errors.UserError(
+            f"no cascade at {knobs.cascade}: see facecrop.cascade in params.yaml"
+        )
+    with replacing(Path("data/faces")) as folder:
+        items = [
+            (source, label, folder / label / source.name)
+            for label, sources in images_in(CLEAN).items()
+            for source in sources
+        ]
+        work = partial(crop_one, knobs=knobs)
+        found = parallel.each(work, items, params.data.backend, "facecrop")
+        kept = {inner.name for inner in folder.iterdir()}
+        lost = sorted({one.label for one in found} - kept)
+        if lost:
+            raise errors.UserError(
+                f"no face found in any picture of {', '.join(lost)}: if the pictures are faces "
+                "already, set facecrop.on_miss: keep or facecrop.detector: none"
+            )
+    table = pd.DataFrame(
+        [
+            {
+                "file": f"{one.label}/{one.source.name}",
+                "label": one.label,
+                "faces": one.faces,
+                **(one.box.as_dict() if one.box else {}),
+            }
+            for one in found
+        ],
+        columns=["file", "label", "faces", "x", "y", "w", "h"],
+    ).astype({side: "Int64" for side in "xywh"})
+    write_bytes(Path("reports/faces.csv"), table.to_csv(index=False).encode())
+    missed = table[table["faces"] == 0][["file", "label"]]
+    write_bytes(Path("reports/no_face.csv"), missed.to_csv(index=False).encode())
+    hits = len(table) - len(missed)
+    report = {
+        "pictures": len(table),
+        "with_face": hits,
+        "detection_rate": round(hits / len(table), 4),
+        "several_faces": int((table["faces"] > 1).sum()),
+    }
+    write_json(Path("reports/facecrop.json"), report)
+    print(f"{hits} of {len(table)} pictures have a face ({report['detection_rate']:.1%})")
+
+
+if __name__ == "__main__":
+    errors.run(lambda: run(load()))

@@ -1,0 +1,77 @@
+"""The list of a task's pictures, with label and split: split writes it, later stages read it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from celflow.errors import UserError
+
+Part = Literal["train", "val", "test"]
+PARTS: tuple[Part, ...] = ("train", "val", "test")
+COLUMNS = ["path", "label", "split", "group", "sha256"]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures of one part of a split.
+
+    paths: where they are, from the project's folder.
+    truth: int [N], index into `labels`.
+    labels: names of all classes, in the fixed order in which every model answers.
+    """
+
+    paths: list[str]
+    truth: np.ndarray
+    labels: list[str]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+def manifest_path(task: str) -> Path:
+    """Where the manifest of a task is."""
+    return Path("data/split") / f"{task}.csv"
+
+
+def read(task: str) -> dict[Part, Pictures]:
+    """The three parts of a task's pictures.
+
+    Raises:
+        UserError: the split stage was not run.
+    """
+    path = manifest_path(task)
+    if not path.is_file():
+        raise UserError(f"no {path}: run `dvc repro split` first")
+    table = pd.read_csv(path, dtype=str)
+    labels = sorted(table["label"].unique())
+    index = {label: i for i, label in enumerate(labels)}
+    parts: dict[Part, Pictures] = {}
+    for part in PARTS:
+        rows = table[table["split"] == part]
+        truth = rows["label"].map(index).to_numpy(dtype=np.int64)
+        parts[part] = Pictures(rows["path"].tolist(), truth, labels)
+    return parts
+
+
+def images_in(folder: Path) -> dict[str, list[Path]]:
+    """Files by class: the sub-folders' names, each with its files in order.
+
+    Raises:
+        UserError: the folder is missing, has no sub-folder, or a sub-folder has no file.
+    """
+    if not folder.is_dir():
+        raise UserError(f"no folder {folder}: name yours in params.yaml under 'data'")
+    classes = {
+        inner.name: sorted(path for path in inner.rglob("*") if path.is_file())
+        for inner in sorted(folder.iterdir())
+        if inner.is_dir() and not inner.name.startswith(".")
+    }
+    if not classes:
+        raise UserError(f"{folder} has no sub-folders: it needs one a class, with pictures in it")
+    for name, files in classes.items():
+        if not files:
+            raise UserError(f"{folder / name} is empty: put pictures there or remove the folder")
+    return classes

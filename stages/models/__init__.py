@@ -1,0 +1,46 @@
+"""The table of model families: a line a model, a module a family."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from celflow.errors import UserError
+from celflow.params import Params
+from stages.manifest import Part, Pictures
+
+FAMILIES = {
+    "colours": "stages.models.colours",
+    "xception": "stages.models.xception",
+    "character_cnn": "stages.models.character_cnn",
+}
+
+Log = Callable[[int, dict[str, float]], None]
+
+
+class Family(Protocol):
+    """What a module of a model family offers."""
+
+    def fit(
+        self, params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log
+    ) -> None:
+        """Train, and save the model into `folder`.
+
+        Picks up at what an interrupted fit left in `scratch`; calls `log(epoch, figures)` after
+        each epoch, also for the epochs of before the interruption. Never looks at `parts["test"]`.
+        """
+
+    def predict(self, folder: Path, paths: list[str]) -> np.ndarray:
+        """float32 [N, C]: scores of pictures in the order of the labels, rows adding up to 1."""
+
+    def export(self, folder: Path, labels: list[str]) -> Any:
+        """The model as a `stages.models.graph.Classifier`, ready to be saved."""
+
+
+def family(model: str) -> Family:
+    """The module of a model. Raises UserError for a name that is not in the table."""
+    if model not in FAMILIES:
+        raise UserError(f"no model '{model}': there are {', '.join(FAMILIES)}")
+    return cast(Family, importlib.import_module(FAMILIES[model]))

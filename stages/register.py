@@ -1,0 +1,64 @@
+"""Make one exported model a version in the MLflow registry: `python -m stages.register MODEL`.
+
+Reads exports/<model>/, runs/<model>.json and metrics/<model>.json. Writes registered/<model>.json.
+The same content gives the same version. The first of a name becomes champion, later ones
+challenger.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from celflow import errors, registry
+from celflow.files import write_json
+from celflow.params import Params, load
+from stages import manifest
+
+
+def run(model: str, params: Params) -> None:
+    """Register `model`."""
+    folder = Path("exports") / model
+    card = json.loads((folder / "card.json").read_text())
+    run_id = json.loads(Path(f"runs/{model}.json").read_text())["run_id"]
+    tags = {
+        "task": card["task"],
+        "labels": json.dumps(card["labels"]),
+        "git_commit": git_commit(),
+        "data_hash": _md5(manifest.manifest_path(card["task"]).read_bytes()),
+        "test_hash": test_hash(card["task"]),
+        "params_hash": _md5(getattr(params.train, model).model_dump_json().encode()),
+        "dvc_stage": f"train@{model}",
+        "gate": "not compared yet",
+    }
+    version, new = registry.register(model, run_id, folder / "saved_model", card["content"], tags)
+    write_json(
+        Path(f"registered/{model}.json"),
+        {"model": model, "version": version.version, "content": card["content"]},
+    )
+    words = ", ".join(version.aliases) or "no alias"
+    print(f"{model}: version {version.version} ({'new' if new else 'known'}; {words})")
+
+
+def git_commit() -> str:
+    """The commit that is checked out, with `-dirty` where tracked files differ; or `none`."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    return described.stdout.strip() or "none"
+
+
+def test_hash(task: str) -> str:
+    """A digest of the test pictures: figures may be compared where it is the same."""
+    lines = manifest.manifest_path(task).read_text(encoding="utf-8").splitlines()
+    return _md5("\n".join(line for line in lines if ",test," in line).encode())
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+if __name__ == "__main__":
+    errors.run(lambda: run(sys.argv[1], load()))

@@ -1,0 +1,138 @@
+"""Deal each task's pictures out to train, val and test; near-duplicates are never torn apart.
+
+Reads data/clean/cartoon_or_photo and data/faces. Writes data/split/<task>.csv (path, label, split,
+group, sha256 of the file) and reports/split.json.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import pandas as pd
+from PIL import Image
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedGroupKFold
+
+from celflow import errors, parallel
+from celflow.files import write_bytes, write_json
+from celflow.params import Params, Split, Task, load
+from stages.manifest import COLUMNS, PARTS, images_in, manifest_path
+
+FOLDERS: dict[Task, Path] = {
+    "cartoon_or_photo": Path("data/clean/cartoon_or_photo"),
+    "characters": Path("data/faces"),
+}
+FEWEST = 3  # groups a class needs, one for each part
+
+
+def fingerprint(path: Path) -> tuple[int, str]:
+    """The 64-bit perceptual hash of a picture (DCT, Zauner 2010) and its file's SHA-256."""
+    with Image.open(path) as picture:
+        bits = imagehash.phash(picture).hash.ravel()
+    value = int.from_bytes(np.packbits(bits).tobytes(), "big")
+    return value, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def near_groups(hashes: Sequence[int], sources: Sequence[str | None], near: int) -> np.ndarray:
+    """Number the groups, int [N]: pictures get one number if a chain of likeness ties them.
+
+    Two are alike if their 64-bit hashes differ in at most `near` bits, or if they come from the
+    same source (None: of its own).
+    """
+    bits = np.array(hashes, dtype=np.uint64)
+    rows, columns = [], []
+    for i in range(len(bits)):  # row by row: the whole N x N table may not fit
+        distance = np.bitwise_count(bits[i] ^ bits[i + 1 :])
+        alike = np.flatnonzero(distance <= near) + i + 1
+        rows.append(np.full(len(alike), i))
+        columns.append(alike)
+    first: dict[str, int] = {}
+    for i, source in enumerate(sources):
+        if source is not None:
+            rows.append(np.array([first.setdefault(source, i)]))
+            columns.append(np.array([i]))
+    edges = (np.concatenate(rows), np.concatenate(columns))
+    graph = coo_matrix((np.ones(len(edges[0])), edges), shape=(len(bits), len(bits)))
+    return connected_components(graph, directed=False)[1]
+
+
+def deal(labels: np.ndarray, groups: np.ndarray, knobs: Split, seed: int) -> np.ndarray:
+    """Give each picture its part, str [N]: stratified by label, groups kept whole."""
+    parts = np.full(len(labels), "train", dtype=object)
+    rest = np.arange(len(labels))
+    for part, share in (("test", knobs.test), ("val", knobs.val / (1 - knobs.test))):
+        folds = StratifiedGroupKFold(max(2, round(1 / share)), shuffle=True, random_state=seed)
+        splits = folds.split(rest, labels[rest], groups[rest])
+        chosen = _most_even([held for _, held in splits], labels[rest], share)
+        parts[rest[chosen]] = part
+        rest = np.delete(rest, chosen)
+    return parts
+
+
+def _most_even(folds: list[np.ndarray], labels: np.ndarray, share: float) -> np.ndarray:
+    """The fold whose classes come nearest to `share` of each class, judged by the worst of them."""
+    names, totals = np.unique(labels, return_counts=True)
+
+    def worst(held: np.ndarray) -> float:
+        shares = [np.sum(labels[held] == n) / total for n, total in zip(names, totals, strict=True)]
+        # A class that is absent, or all gone, would make the part useless.
+        return max(abs(s - share) + (s in (0.0, 1.0)) for s in shares)
+
+    return min(folds, key=worst)
+
+
+def split_task(task: Task, params: Params) -> dict:
+    """Write one task's manifest; returns its part of reports/split.json."""
+    classes = images_in(FOLDERS[task])
+    if len(classes) < 2:
+        raise errors.UserError(f"{params.data.folder(task)} has one class: two or more are needed")
+    paths = [path for files in classes.values() for path in files]
+    labels = np.array([label for label, files in classes.items() for _ in files])
+    prints = parallel.each(fingerprint, paths, params.data.backend, f"hash {task}")
+    pattern = params.split.source
+    sources = [match[1] if pattern and (match := re.search(pattern, path.name)) else None
+               for path in paths]  # fmt: skip
+    groups = near_groups([value for value, _ in prints], sources, params.split.near)
+    for label in classes:
+        count = len(set(groups[labels == label]))
+        if count < FEWEST:
+            raise errors.UserError(
+                f"class '{label}' in {params.data.folder(task)} has {count} picture(s) that "
+                f"differ, and {FEWEST} is the least: add pictures or take the folder out"
+            )
+    parts = deal(labels, groups, params.split, params.seed)
+    table = pd.DataFrame(
+        {
+            "path": [path.as_posix() for path in paths],
+            "label": labels,
+            "split": parts,
+            "group": groups,
+            "sha256": [digest for _, digest in prints],
+        },
+        columns=COLUMNS,
+    )
+    write_bytes(manifest_path(task), table.to_csv(index=False).encode())
+    sizes = np.bincount(groups)
+    return {
+        "pictures": len(table),
+        "near_duplicates": int((sizes[sizes > 1] - 1).sum()),
+        **{part: table[table["split"] == part]["label"].value_counts().sort_index().to_dict()
+           for part in PARTS},
+    }  # fmt: skip
+
+
+def run(params: Params) -> None:
+    """Split both tasks."""
+    report = {task: split_task(task, params) for task in FOLDERS}
+    write_json(Path("reports/split.json"), report)
+    for task, part in report.items():
+        counts = ", ".join(f"{name} {sum(part[name].values())}" for name in PARTS)
+        print(f"{task}: {counts}; {part['near_duplicates']} tied to a near-duplicate or source")
+
+
+if __name__ == "__main__":
+    errors.run(lambda: run(load()))

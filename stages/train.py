@@ -1,0 +1,85 @@
+"""Fit one model: `python -m stages.train MODEL`.
+
+Reads data/split/<task>.csv and the pictures it names. Writes models/<model>/ (the fitted model),
+plots/train/<model>.csv (a line an epoch) and runs/<model>.json (the MLflow run). What an
+interrupted fit leaves in checkpoints/<model>/ is taken up again, if data, parameters and code are
+still the same.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+
+from celflow import errors, registry
+from celflow.files import replacing, write_bytes, write_json
+from celflow.params import Params, load
+from stages import manifest, models
+
+
+def fit_key(model: str, params: Params) -> str:
+    """A digest of all that a fit depends on: parameters, manifest, code."""
+    digest = hashlib.sha256(f"{params.seed} {getattr(params.train, model)!r}".encode())
+    digest.update(manifest.manifest_path(params.task(model)).read_bytes())
+    for source in (f"{model}.py", "network.py", "graph.py"):
+        digest.update((Path(models.__file__).parent / source).read_bytes())
+    return digest.hexdigest()
+
+
+def run(model: str, params: Params) -> None:
+    """Fit `model`, in an MLflow run of its own."""
+    family = models.family(model)
+    task = params.task(model)
+    parts = manifest.read(task)
+    scratch = _scratch(model, fit_key(model, params))
+    history: list[dict[str, float]] = []
+
+    def log(epoch: int, figures: dict[str, float]) -> None:
+        history.append({"epoch": epoch, **figures})
+        mlflow.log_metrics(figures, step=epoch)
+
+    run_file = scratch / "run.json"
+    before = json.loads(run_file.read_text())["run_id"] if run_file.is_file() else None
+    with registry.run(model, before) as active:
+        write_json(run_file, {"run_id": active.info.run_id})
+        _log_lineage(model, task, params)
+        with replacing(Path("models") / model) as folder:
+            family.fit(params, parts, folder, scratch, log)
+    curve = pd.DataFrame(history).to_csv(index=False)
+    write_bytes(Path(f"plots/train/{model}.csv"), curve.encode())
+    write_json(Path(f"runs/{model}.json"), {"run_id": active.info.run_id})
+    shutil.rmtree(scratch)
+    print(f"{model}: " + ", ".join(f"{name} {value:.4g}" for name, value in history[-1].items()))
+
+
+def _scratch(model: str, key: str) -> Path:
+    folder = Path("checkpoints") / model
+    kept = folder / "key"
+    if not kept.is_file() or kept.read_text() != key:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        kept.write_text(key)
+    return folder
+
+
+def _log_lineage(model: str, task: str, params: Params) -> None:
+    knobs = getattr(params.train, model).model_dump()
+    mlflow.log_params({**knobs, "seed": params.seed, "task": task})
+    path = manifest.manifest_path(task)
+    digest = hashlib.md5(path.read_bytes()).hexdigest()  # as DVC has it in dvc.lock
+    mlflow.set_tags({"dvc_stage": f"train@{model}", "data_hash": digest})
+    table = pd.read_csv(path)
+    for part, context in (("train", "training"), ("val", "validation"), ("test", "testing")):
+        rows = table[table["split"] == part]
+        data = mlflow.data.from_pandas(
+            rows, source=str(path), name=f"{task}-{part}", targets="label"
+        )
+        mlflow.log_input(data, context=context)
+
+
+if __name__ == "__main__":
+    errors.run(lambda: run(sys.argv[1], load()))
