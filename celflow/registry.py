@@ -1,5 +1,6 @@
 """MLflow: runs, versions, aliases and where they came from."""
 
+import logging
 import os
 import re
 import tempfile
@@ -12,11 +13,15 @@ from typing import Any
 from celflow.errors import UserError
 
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+
+for _noisy in ("mlflow", "alembic"):
+    logging.getLogger(_noisy).setLevel(logging.WARNING)
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 ARTIFACTS = Path("mlartifacts")
@@ -68,7 +73,7 @@ def run(model: str, run_id: str | None = None) -> Iterator[Any]:
     client = connect()
     with one_line_errors():
         if client.get_experiment_by_name(model) is None:
-            place = ARTIFACTS.absolute().as_uri() if _is_default() else None
+            place = ARTIFACTS.absolute().as_uri() if is_default() else None
             client.create_experiment(model, artifact_location=place)
         mlflow.set_experiment(model)
         if run_id and not _exists(client, run_id):
@@ -167,7 +172,8 @@ def saved_model(version: Version) -> Iterator[Path]:
         yield found.parent
 
 
-def _is_default() -> bool:
+def is_default() -> bool:
+    """Whether runs and versions go into the SQLite file of the project."""
     return mlflow.get_tracking_uri() == DEFAULT_URI
 
 

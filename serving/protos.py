@@ -1,14 +1,15 @@
 """TensorFlow Serving's messages and stubs, without paying for TensorFlow.
 
-`tensorflow_serving.apis` imports `tensorflow.core.framework.*_pb2`; Python runs `tensorflow/__init__.py`
-(some 7 s and 500 MB) before it reaches that generated code, which needs nothing but protobuf. Where
-TensorFlow is not loaded yet, its package is therefore replaced by an empty one with the same search path
-while the messages are imported, and every trace of that is taken out of `sys.modules` again. A later
-`import tensorflow` runs the same generated files once more: the descriptor pool accepts a file with equal
-content, and protobuf hands out one class per descriptor, so messages made before and after mix freely.
+`tensorflow_serving.apis` imports `tensorflow.core.framework.*_pb2`; Python runs
+`tensorflow/__init__.py` (some 7 s and 500 MB) before it reaches that generated code, which needs
+nothing but protobuf. Where TensorFlow is not loaded yet, its package is therefore replaced by an
+empty one with the same search path while the messages are imported, and every trace of that is
+taken out of `sys.modules` again. A later `import tensorflow` runs the same generated files once
+more: the descriptor pool accepts a file with equal content, and protobuf hands out one class per
+descriptor, so messages made before and after mix freely.
 
-The one limit: nobody may import TensorFlow in another thread in the 0.1 s that the first import of this
-module takes.
+The one limit: nobody may import TensorFlow in another thread in the 0.1 s that the first import of
+this module takes.
 """
 
 import importlib.util

@@ -14,7 +14,9 @@ Array = NDArray[Any]
 MAX_BYTES = 1 << 30
 """Largest array that a message may unfold to: a few bytes can claim any shape."""
 
-_FIELDS = {  # DataType number: (NumPy type, field of TensorProto that holds its values)
+_FIELDS: dict[
+    int, tuple[np.dtype[Any], str]
+] = {  # DataType number: (NumPy type, field of TensorProto that holds its values)
     types_pb2.DT_FLOAT: (np.dtype(np.float32), "float_val"),
     types_pb2.DT_DOUBLE: (np.dtype(np.float64), "double_val"),
     types_pb2.DT_HALF: (np.dtype(np.float16), "half_val"),
@@ -34,8 +36,8 @@ _NUMBERS = {dtype: number for number, (dtype, _) in _FIELDS.items()}
 def to_array(proto: Any) -> Array:
     """The array in a TensorProto; strings come as an object array of `bytes`.
 
-    `tensor_content` is not copied: such an array is read-only. A `*_val` field with fewer values than
-    the shape has repeats its last one (zero where it is empty), as TensorFlow does.
+    `tensor_content` is not copied: such an array is read-only. A `*_val` field with fewer values
+    than the shape has repeats its last one (zero where it is empty), as TensorFlow does.
 
     Raises:
         ValueError: the message contradicts itself, is too large, or has a type not known here.
@@ -53,9 +55,8 @@ def to_array(proto: Any) -> Array:
     dtype, field = _FIELDS[proto.dtype]
     if proto.tensor_content:
         if len(proto.tensor_content) != count * dtype.itemsize:
-            raise ValueError(
-                f"its {len(proto.tensor_content)} bytes are not a {dtype} array of shape {list(shape)}"
-            )
+            size = len(proto.tensor_content)
+            raise ValueError(f"its {size} bytes are not a {dtype} array of shape {list(shape)}")
         return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
     values: Sequence[Any] = getattr(proto, field)
     if dtype == np.float16:  # kept as bit patterns
@@ -83,8 +84,9 @@ def to_proto(array: Array, typed: bool = False) -> Any:
 
     Args:
         array: of any shape; an object array must hold only `bytes` or `str`.
-        typed: put numbers in their `*_val` field as TensorFlow Serving's answers do, for clients which
-            read `float_val` by name. Short integers, which are pictures, stay raw bytes all the same.
+        typed: put numbers in their `*_val` field as TensorFlow Serving's answers do, for clients
+            which read `float_val` by name. Short integers, which are pictures, stay raw bytes all
+            the same.
 
     Raises:
         ValueError: the array has a type that TensorProto has no place for.
@@ -112,7 +114,7 @@ def to_proto(array: Array, typed: bool = False) -> Any:
 
 
 def dtype_name(number: int) -> str:
-    """`float32` for DT_FLOAT, `string` for DT_STRING, and so on; DT_NAME where NumPy has no name."""
+    """`float32` for DT_FLOAT, `string` for DT_STRING; DT_NAME where NumPy has no name."""
     if number == types_pb2.DT_STRING:
         return "string"
     if number in _FIELDS:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 import mlflow
@@ -73,12 +74,14 @@ def _log_lineage(model: str, task: str, params: Params) -> None:
     digest = hashlib.md5(path.read_bytes()).hexdigest()  # as DVC has it in dvc.lock
     mlflow.set_tags({"dvc_stage": f"train@{model}", "data_hash": digest})
     table = pd.read_csv(path)
-    for part, context in (("train", "training"), ("val", "validation"), ("test", "testing")):
-        rows = table[table["split"] == part]
-        data = mlflow.data.from_pandas(
-            rows, source=str(path), name=f"{task}-{part}", targets="label"
-        )
-        mlflow.log_input(data, context=context)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it wonders which kind of file a local file is
+        for part, context in (("train", "training"), ("val", "validation"), ("test", "testing")):
+            rows = table.loc[table["split"] == part, ["path", "label", "sha256"]]
+            data = mlflow.data.from_pandas(
+                rows, source=str(path), name=f"{task}-{part}", targets="label"
+            )
+            mlflow.log_input(data, context=context)
 
 
 if __name__ == "__main__":

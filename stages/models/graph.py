@@ -19,7 +19,9 @@ def resize(image: tf.Tensor, side: int) -> tf.Tensor:
     return tf.cast(tf.round(tf.clip_by_value(small, 0.0, 255.0)), tf.uint8)
 
 
-def each_image(inputs: tf.Tensor, per_image: Callable[[tf.Tensor], tf.Tensor], name: str) -> tf.Tensor:
+def each_image(
+    inputs: tf.Tensor, per_image: Callable[[tf.Tensor], tf.Tensor], name: str
+) -> tf.Tensor:
     """`per_image` of every row of `inputs`, stacked, on all cores.
 
     Raises:

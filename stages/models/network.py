@@ -1,11 +1,12 @@
 """What all Keras classifiers share: read, fit with resume, predict, export."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it calls harmless things errors
 
 import keras
 import numpy as np
@@ -32,6 +33,7 @@ def read_pixels(paths: list[str], side: int) -> np.ndarray:
 
 def fit(
     build: Callable[[int], keras.Model],
+    augment: list[keras.Layer],
     knobs: Xception | CharacterCnn,
     params: Params,
     parts: dict[Part, Pictures],
@@ -39,7 +41,7 @@ def fit(
     scratch: Path,
     log: Log,
 ) -> None:
-    """Train `build(number of classes)` and save the epoch of lowest validation loss.
+    """Train `build(number of classes)` behind `augment`; save the epoch of lowest validation loss.
 
     After every epoch all that the next one depends on goes into `scratch`, so that a fit that was
     killed goes on there and ends with the same weights as one that was not.
@@ -53,8 +55,9 @@ def fit(
     state = _State.load(scratch)
     if state is None:
         steps = knobs.epochs * -(-len(train) // knobs.batch_size)
-        model = build(len(train.labels))
-        model.compile(
+        # Augmentation stays outside of the network, so that no trace of it is exported.
+        trained = keras.Sequential([*augment, build(len(train.labels))])
+        trained.compile(
             optimizer=keras.optimizers.Adam(
                 keras.optimizers.schedules.CosineDecay(knobs.learning_rate, steps)
             ),
@@ -62,7 +65,7 @@ def fit(
             metrics=["accuracy"],
             jit_compile=False,  # XLA compiles for longer than so small a network trains
         )
-        state = _State(model, [])
+        state = _State(trained, [])
     for epoch, figures in enumerate(state.history):
         log(epoch, figures)
 
@@ -70,15 +73,9 @@ def fit(
         epoch = len(state.history)
         # Own order for each epoch, whatever ran before: a resumed fit sees the same one.
         order = np.random.default_rng([params.seed, epoch]).permutation(len(train))
-        fitted = state.model.fit(
-            pixels[order],
-            train.truth[order],
-            batch_size=knobs.batch_size,
-            sample_weight=weights[train.truth[order]],
-            shuffle=False,
-            verbose=0,
-        )
-        scores = _scores(state.model, val_pixels)
+        batches = _Batches(pixels, train.truth, weights, order, knobs.batch_size)
+        fitted = state.trained.fit(batches, shuffle=False, verbose=0)
+        scores = _scores(state.network, val_pixels)
         figures = {
             "loss": float(fitted.history["loss"][0]),
             "accuracy": float(fitted.history["accuracy"][0]),
@@ -109,27 +106,53 @@ def export(folder: Path, labels: list[str]) -> Classifier:
     )
 
 
-class _State:
-    """A fit between two epochs: the model with its optimizer, and the figures so far."""
+class _Batches(keras.utils.PyDataset):
+    """Batches of pixels, truth and weight, in a given order."""
 
-    def __init__(self, model: keras.Model, history: list[dict[str, float]]) -> None:
-        self.model = model
+    def __init__(
+        self,
+        pixels: np.ndarray,
+        truth: np.ndarray,
+        weights: np.ndarray,
+        order: np.ndarray,
+        size: int,
+    ) -> None:
+        super().__init__()
+        self._columns = (pixels, truth, weights[truth])
+        self._order = order
+        self._size = size
+
+    def __len__(self) -> int:
+        return -(-len(self._order) // self._size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        chosen = self._order[index * self._size : (index + 1) * self._size]
+        return tuple(column[chosen] for column in self._columns)
+
+
+class _State:
+    """A fit between two epochs: network, augmentation and optimizer, and the figures so far."""
+
+    def __init__(self, trained: keras.Sequential, history: list[dict[str, float]]) -> None:
+        self.trained = trained
         self.history = history
 
     @classmethod
     def load(cls, scratch: Path) -> "_State | None":
         if not (scratch / "last" / "history.json").is_file():
             return None
-        import json
-
         history = json.loads((scratch / "last" / "history.json").read_text())
         print(f"resumes after epoch {len(history)}")
         return cls(keras.models.load_model(scratch / "last" / MODEL_FILE), history)
 
+    @property
+    def network(self) -> keras.Model:
+        return self.trained.layers[-1]
+
     def save(self, scratch: Path) -> None:
         if self._best_epoch() == len(self.history) - 1:
-            self._write(scratch / "best")
-        self._write(scratch / "last")
+            self._write(scratch / "best", self.network)
+        self._write(scratch / "last", self.trained)
 
     def finished(self, epochs: int, patience: int) -> bool:
         done = len(self.history)
@@ -138,9 +161,9 @@ class _State:
     def _best_epoch(self) -> int:
         return int(np.argmin([figures["val_loss"] for figures in self.history]))
 
-    def _write(self, folder: Path) -> None:
+    def _write(self, folder: Path, model: keras.Model) -> None:
         with replacing(folder) as beside:
-            self.model.save(beside / MODEL_FILE)
+            model.save(beside / MODEL_FILE)
             write_json(beside / "history.json", self.history)
 
 

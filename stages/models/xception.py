@@ -16,7 +16,7 @@ predict = network.predict
 
 
 def build(classes: int, knobs: Xception) -> keras.Model:
-    """uint8 [N, S, S, 3] to probabilities, float32 [N, classes]."""
+    """Pixels [N, S, S, 3], 0 to 255, to probabilities, float32 [N, classes]."""
 
     def channels(published: int) -> int:
         return max(8, round(published * knobs.width))
@@ -25,12 +25,8 @@ def build(classes: int, knobs: Xception) -> keras.Model:
         return layers.BatchNormalization(momentum=knobs.batch_norm_momentum)(x)
 
     side = knobs.image_size
-    inputs = keras.Input((side, side, 3), dtype="uint8")
+    inputs = keras.Input((side, side, 3))
     x = layers.Rescaling(1 / 255)(inputs)
-    if knobs.flip:
-        x = layers.RandomFlip("horizontal")(x)
-    if knobs.rotation:
-        x = layers.RandomRotation(knobs.rotation)(x)
 
     # Entry
     x = layers.Conv2D(channels(32), 3, strides=2, padding="same")(x)
@@ -56,7 +52,19 @@ def build(classes: int, knobs: Xception) -> keras.Model:
     return keras.Model(inputs, layers.Dense(classes, activation="softmax")(x), name="xception")
 
 
+def augment(knobs: Xception) -> list[keras.Layer]:
+    """Layers that vary pictures [N, S, S, 3] at random."""
+    chosen: list[keras.Layer] = []
+    if knobs.flip:
+        chosen.append(layers.RandomFlip("horizontal"))
+    if knobs.rotation:
+        chosen.append(layers.RandomRotation(knobs.rotation))
+    return chosen
+
+
 def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log) -> None:
     """Train on the pictures of train, stop by those of val."""
     knobs = params.train.xception
-    network.fit(partial(build, knobs=knobs), knobs, params, parts, folder, scratch, log)
+    network.fit(
+        partial(build, knobs=knobs), augment(knobs), knobs, params, parts, folder, scratch, log
+    )

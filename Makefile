@@ -1,0 +1,44 @@
+# `make demo` and `make test` are all that a newcomer needs; the rest is for those who change things.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo repro test lint format bench lock clean
+
+demo: .venv/installed ## Train on the built-in sample, start everything, Ctrl-C stops it.
+	dvc repro --quiet || dvc repro
+	celflow up $(UP)
+
+repro: .venv/installed ## Run what changed of the pipeline.
+	dvc repro
+
+test: .venv/installed ## The whole test suite.
+	pytest
+
+lint: .venv/installed ## Formatter, linter, types.
+	ruff format --check .
+	ruff check .
+	mypy
+
+format: .venv/installed
+	ruff format .
+	ruff check --fix .
+
+bench: .venv/installed ## Every benchmark, each a table.
+	for script in benchmarks/*.py; do python $$script || exit 1; done
+
+lock: ## Write requirements.lock anew from pyproject.toml (needs uv).
+	uv pip compile --quiet --universal --python-version 3.10 --no-annotate --no-header \
+		--extra dev pyproject.toml --output-file requirements.lock
+
+clean: ## Remove what the pipeline and the servers made; the installed environment stays.
+	rm -rf data models runs exports registered checkpoints reports metrics plots \
+		served logs mlflow.db* mlartifacts .dvc/cache .dvc/tmp dvc.lock.bak
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \
+		|| { echo "celflow needs Python 3.10, 3.11 or 3.12: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
+	touch $@

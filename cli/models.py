@@ -1,0 +1,111 @@
+"""`celflow models`, `promote`, `rollback`, `deploy`: what is registered and what is served."""
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from celflow.errors import UserError
+from cli.options import SERVER, Server
+
+Model = Annotated[str, typer.Argument(help="A registered model, such as xception.")]
+
+
+class Alias(str, Enum):
+    """What a version can be promoted to."""
+
+    champion = "champion"
+    challenger = "challenger"
+
+
+def list_models() -> None:
+    """List every registered version with its alias, figures and origin."""
+    from datetime import datetime
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from celflow import registry
+
+    names = registry.models()
+    if not names:
+        raise UserError("the registry has no models yet: run `dvc repro`")
+    columns = ("model", "version", "alias", "accuracy", "balanced", "data", "commit", "made")
+    table = Table(*columns)
+    for name in names:
+        for v in registry.versions(name):
+            table.add_row(
+                name,
+                str(v.version),
+                ", ".join(v.aliases),
+                *(f"{v.metrics[key]:.4f}" if key in v.metrics else "-"
+                  for key in ("accuracy", "balanced_accuracy")),
+                v.tags.get("data_hash", "-")[:8],
+                v.tags.get("git_commit", "-")[:8],
+                f"{datetime.fromtimestamp(v.created):%Y-%m-%d %H:%M}",
+            )  # fmt: skip
+    Console().print(table)
+
+
+def promote(
+    model: Model,
+    version: Annotated[int, typer.Argument(help="The version's number, from `celflow models`.")],
+    to: Annotated[Alias, typer.Option(help="champion is served as stable, challenger as canary.")]
+    = Alias.champion,
+    force: Annotated[bool, typer.Option(help="Promote even if the gate says no.")] = False,
+    server: Server = SERVER,
+) -> None:  # fmt: skip
+    """Make a version champion or challenger, and see the running server answer with it."""
+    from celflow import params, registry
+    from stages import gate
+
+    candidate = registry.get(model, version)
+    if to is Alias.champion:
+        champion = registry.with_alias(model, registry.CHAMPION)
+        verdict = gate.compare(champion, candidate, params.load())
+        print(f"gate: {'passed' if verdict.passed else 'failed'}: {verdict.words}")
+        if not verdict.passed and not force:
+            raise UserError(
+                f"{model} version {version} does not pass the gate; --force overrules it"
+            )
+        word = "passed" if verdict.passed else "forced"
+        registry.set_tag(candidate, "gate", f"{word}: {verdict.words}")
+    _promote(candidate, to.value, server)
+
+
+def rollback(model: Model, server: Server = SERVER) -> None:
+    """Bring the champion before this one back; again brings this one back."""
+    from celflow import registry
+    from serving import deploy
+
+    _promote(deploy.previous(model), registry.CHAMPION, server)
+
+
+def deploy(server: Server = SERVER) -> None:
+    """Write what the registry says for the model server, and wait until it answers so."""
+    from serving import deploy
+    from serving.client import Client
+
+    with Client(server) as client:
+        done = deploy.deploy(client)
+    for model, aliases in sorted(done.aliases.items()):
+        print(f"{model}: " + ", ".join(f"{a} {v}" for a, v in sorted(aliases.items())))
+    _say_if_no_server(done.confirmed, server)
+
+
+def _promote(version: "registry.Version", alias: str, server: str) -> None:  # type: ignore[name-defined]  # noqa: F821
+    from serving import deploy
+    from serving.client import Client
+
+    with Client(server) as client:
+        print(f"{version.model}: version {version.version} to {alias} ...", flush=True)
+        done = deploy.promote(client, version, alias)
+    label = deploy.LABELS[alias]
+    if done.confirmed:
+        print(f"{server} answers {version.model}:{label} with version {version.version}")
+    _say_if_no_server(done.confirmed, server)
+
+
+def _say_if_no_server(confirmed: bool, server: str) -> None:
+    if not confirmed:
+        print(f"no model server answers at {server}; the next one to start serves it so")

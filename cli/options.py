@@ -1,0 +1,22 @@
+"""Options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+Server = Annotated[
+    str,
+    typer.Option(
+        envvar="CELFLOW_SERVER", help="The model server's gRPC address.", metavar="HOST:PORT"
+    ),
+]
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+GrpcPort = Annotated[int, typer.Option(help="gRPC port of the model server.", min=1, max=65535)]
+RestPort = Annotated[int, typer.Option(help="REST port of the model server.", min=1, max=65535)]
+
+SERVER = "127.0.0.1:8500"
+HOST = "127.0.0.1"
+GRPC_PORT = 8500
+REST_PORT = 8501
+DASHBOARD_PORT = 8502
+MLFLOW_PORT = 5000

@@ -1,0 +1,205 @@
+"""From registry to what is served: champion is version label `stable`, challenger is `canary`.
+
+Writes served/<model>/<version>/ and served/models.config, a TensorFlow Serving config that the
+embedded server and the real one read alike.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copytree, rmtree
+
+import numpy as np
+from google.protobuf import text_format
+
+from celflow import registry
+from celflow.errors import UserError
+from celflow.files import replacing, write_bytes
+from celflow.images import encode_png
+from serving.client import Client, ServerError
+from serving.protos import model_server_config_pb2
+
+SERVED = Path("served")
+CONFIG = SERVED / "models.config"
+LABELS = {registry.CHAMPION: "stable", registry.CHALLENGER: "canary"}
+LOAD_TIMEOUT = 120.0  # seconds for a version to be read, built and warmed
+
+Aliases = dict[str, int]  # alias to version
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What a deployment did: aliases by model, and whether a running server confirmed them."""
+
+    aliases: dict[str, Aliases]
+    confirmed: bool
+
+
+def registered_aliases() -> dict[str, Aliases]:
+    """The aliases of every registered model: what should be served."""
+    return {
+        model: {alias: v.version for v in registry.versions(model) for alias in v.aliases}
+        for model in registry.models()
+    }
+
+
+def deploy(client: Client, aliases: Mapping[str, Aliases] | None = None) -> Deployed:
+    """Serve `aliases` (default: the registry's); returns when a running server answers so.
+
+    A version that fails to load leaves config and server as they were. Where no server runs, the
+    config waits for the next one.
+
+    Raises:
+        UserError: a version could not be loaded, or the registry is empty.
+    """
+    wanted = dict(registered_aliases() if aliases is None else aliases)
+    if not wanted:
+        raise UserError("the registry has no models yet: run `dvc repro`")
+    for model, versions in wanted.items():
+        for number in {*versions.values()}:
+            materialize(registry.get(model, number))
+    if not client.healthy():
+        _write(build_config(wanted, wanted))
+        return Deployed(wanted, confirmed=False)
+    with _undone_on_error(client):
+        # Labels may only point at versions that are loaded, so those are loaded first.
+        before = {model: labels for model, labels in _labels_now().items() if model in wanted}
+        loading = build_config(wanted, before, also=before)
+        client.reload_config(loading)
+        for model, versions in wanted.items():
+            for number in {*versions.values()}:
+                client.wait_available(model, number, LOAD_TIMEOUT)
+        final = build_config(wanted, wanted)
+        _write(final)
+        client.reload_config(final)
+        _confirm(client, wanted)
+    return Deployed(wanted, confirmed=True)
+
+
+def promote(client: Client, version: registry.Version, alias: str) -> Deployed:
+    """Make a version champion or challenger, on the server first, then in the registry.
+
+    The champion before it becomes `previous`, which `rollback` brings back.
+
+    Raises:
+        UserError: the server could not load it; then nothing has changed.
+    """
+    wanted = registered_aliases()
+    now = wanted[version.model]
+    after = {**now, alias: version.version}
+    if alias == registry.CHAMPION:
+        if now.get(registry.CHALLENGER) == version.version:
+            del after[registry.CHALLENGER]
+        if now.get(registry.CHAMPION) not in (None, version.version):
+            after[registry.PREVIOUS] = now[registry.CHAMPION]
+    deployed = deploy(client, {**wanted, version.model: after})
+    for name in {*now, *after}:
+        if now.get(name) != after.get(name):
+            registry.set_alias(version.model, name, after.get(name))
+    return deployed
+
+
+def previous(model: str) -> registry.Version:
+    """The champion before the present one. Raises UserError where there is none."""
+    found = registry.with_alias(model, registry.PREVIOUS)
+    if found is None:
+        registry.with_alias(model, registry.CHAMPION) or registry.get(model, 1)
+        raise UserError(f"{model} has had one champion only: nothing to roll back to")
+    return found
+
+
+def materialize(version: registry.Version) -> Path:
+    """Lay a version where the server reads it, whole or not at all; returns the folder."""
+    folder = SERVED / version.model / str(version.version)
+    if not (folder / "saved_model.pb").is_file():
+        with registry.saved_model(version) as source, replacing(folder) as beside:
+            copytree(source, beside, dirs_exist_ok=True)
+    return folder
+
+
+def build_config(
+    serve: Mapping[str, Aliases],
+    label: Mapping[str, Aliases],
+    also: Mapping[str, Aliases] | None = None,
+) -> "model_server_config_pb2.ModelServerConfig":
+    """A TensorFlow Serving config.
+
+    serve: versions by model; label: which of their aliases become version labels; also: versions
+    that stay loaded beside them.
+    """
+    config = model_server_config_pb2.ModelServerConfig()
+    for model, aliases in sorted(serve.items()):
+        entry = config.model_config_list.config.add(
+            name=model,
+            base_path=str((SERVED / model).absolute()),
+            model_platform="tensorflow",
+        )
+        numbers = {*aliases.values(), *(also or {}).get(model, {}).values()}
+        entry.model_version_policy.specific.versions.extend(sorted(numbers))
+        for alias, number in label.get(model, {}).items():
+            if alias in LABELS:
+                entry.version_labels[LABELS[alias]] = number
+    return config
+
+
+def read_config() -> "model_server_config_pb2.ModelServerConfig":
+    """The config that is written; empty where there is none."""
+    config = model_server_config_pb2.ModelServerConfig()
+    if CONFIG.is_file():
+        text_format.Parse(CONFIG.read_text(encoding="utf-8"), config)
+    return config
+
+
+def tidy() -> None:
+    """Remove versions that the config does not name; only for when no server reads them."""
+    for entry in read_config().model_config_list.config:
+        named = {str(number) for number in entry.model_version_policy.specific.versions}
+        for folder in (SERVED / entry.name).iterdir():
+            if folder.name not in named:
+                rmtree(folder)
+
+
+def _labels_now() -> dict[str, Aliases]:
+    alias_of = {label: alias for alias, label in LABELS.items()}
+    return {
+        entry.name: {
+            alias_of[label]: number
+            for label, number in entry.version_labels.items()
+            if label in alias_of
+        }
+        for entry in read_config().model_config_list.config
+    }
+
+
+def _write(config: "model_server_config_pb2.ModelServerConfig") -> None:
+    text = "# Written by `celflow deploy` from the registry.\n" + text_format.MessageToString(
+        config
+    )
+    write_bytes(CONFIG, text.encode())
+
+
+@contextmanager
+def _undone_on_error(client: Client) -> Iterator[None]:
+    before = read_config()
+    try:
+        yield
+    except UserError:
+        if before.model_config_list.config:
+            _write(before)
+            client.reload_config(before)
+        raise
+
+
+def _confirm(client: Client, wanted: Mapping[str, Aliases]) -> None:
+    """Ask every label for an answer, and look which version gave it."""
+    picture = encode_png(np.full((64, 64, 3), 127, np.uint8))
+    for model, aliases in wanted.items():
+        for alias, label in LABELS.items():
+            if alias in aliases:
+                answered = client.predict(model, [picture], label).version
+                if answered != aliases[alias]:
+                    raise ServerError(
+                        f"{model}:{label} is answered by version {answered}, not {aliases[alias]}",
+                        "INTERNAL",
+                    )
