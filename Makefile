@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: demo repro test lint format bench lock clean
 
 demo: .venv/installed ## Train on the built-in sample, start everything, Ctrl-C stops it.
-	dvc repro --quiet || dvc repro
+	dvc repro
 	celflow up $(UP)
 
 repro: .venv/installed ## Run what changed of the pipeline.

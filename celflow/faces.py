@@ -74,7 +74,7 @@ def _classifier(path: Path) -> cv2.CascadeClassifier:
         raise UserError(f"no cascade at {path}: see facecrop.cascade in params.yaml")
     try:
         classifier = cv2.CascadeClassifier(str(path))
-    except cv2.error:
+    except (cv2.error, SystemError):  # an XML file that is no cascade gives the latter
         classifier = cv2.CascadeClassifier()
     if classifier.empty():
         raise UserError(f"{path} is no OpenCV cascade file: see facecrop.cascade in params.yaml")

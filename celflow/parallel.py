@@ -32,7 +32,7 @@ def each(
             results = joblib.Parallel(return_as="generator")(
                 joblib.delayed(work)(item) for item in items
             )
-            return list(tqdm(results, total=len(items), desc=what, unit="pic", mininterval=1))
+            return list(tqdm(results, total=len(items), desc=what, unit="pic", disable=None))
     except (ImportError, ValueError) as error:
         if backend in ("dask", "ray"):
             raise UserError(f"data.backend '{backend}': {error}") from error

@@ -72,7 +72,11 @@ class Split(_Section):
     @field_validator("source")
     @classmethod
     def _has_a_group(cls, pattern: str) -> str:
-        if pattern and re.compile(pattern).groups < 1:
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        if pattern and groups < 1:
             raise ValueError("needs a (group) that holds the source's name")
         return pattern
 

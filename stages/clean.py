@@ -93,7 +93,7 @@ def clean_task(raw: Path, clean: Path, quarantine: Path, knobs: Clean, backend: 
     """Clean one task's raw folder; returns its part of reports/clean.json."""
     items = [
         # The suffix stays in the name: a.jpg and a.png are two pictures.
-        (source, label, clean / label / f"{'_'.join(source.relative_to(raw / label).parts)}.png")
+        (source, label, clean / label / f"{_flat(source, raw / label)}.png")
         for label, sources in images_in(raw).items()
         for source in sources
     ]
@@ -102,11 +102,12 @@ def clean_task(raw: Path, clean: Path, quarantine: Path, knobs: Clean, backend: 
     quarantined = []
     for one in found:
         if one.reason is not None:
-            place = quarantine / one.reason / one.label / one.source.name
+            name = _flat(one.source, raw / one.label)
+            place = quarantine / one.reason / one.label / name
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(one.source, place)
             quarantined.append(
-                {"file": f"{one.label}/{one.source.name}", "reason": one.reason, "why": one.detail}
+                {"file": f"{one.label}/{name}", "reason": one.reason, "why": one.detail}
             )
     passed = Counter(one.label for one in found if one.reason is None)
     for label in sorted({one.label for one in found}):
@@ -122,6 +123,10 @@ def clean_task(raw: Path, clean: Path, quarantine: Path, knobs: Clean, backend: 
         "repaired": dict(Counter(repair for one in found for repair in one.repairs)),
         "quarantine": quarantined,
     }
+
+
+def _flat(path: Path, folder: Path) -> str:
+    return "_".join(path.relative_to(folder).parts)
 
 
 def run(params: Params) -> None:

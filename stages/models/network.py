@@ -71,8 +71,10 @@ def fit(
 
     while not state.finished(knobs.epochs, knobs.patience):
         epoch = len(state.history)
-        # Own order for each epoch, whatever ran before: a resumed fit sees the same one.
-        order = np.random.default_rng([params.seed, epoch]).permutation(len(train))
+        # Own randomness for each epoch, whatever ran before: a resumed fit sees the same.
+        rng = np.random.default_rng([params.seed, epoch])
+        order = rng.permutation(len(train))
+        _reseed(state.trained, rng)
         batches = _Batches(pixels, train.truth, weights, order, knobs.batch_size)
         fitted = state.trained.fit(batches, shuffle=False, verbose=0)
         scores = _scores(state.network, val_pixels)
@@ -169,6 +171,13 @@ class _State:
 
 def _scores(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
     return model.predict(pixels, batch_size=32, verbose=0)
+
+
+def _reseed(model: keras.Model, rng: np.random.Generator) -> None:
+    """Seed dropout and augmentation, whose states Keras does not save."""
+    for variable in model.variables:
+        if variable.name == "seed_generator_state":
+            variable.assign(rng.integers(2**32, size=2, dtype=np.uint32))
 
 
 def _class_weights(truth: np.ndarray) -> np.ndarray:

@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from celflow.errors import UserError
+from celflow.params import load
+
+ROOT = Path(__file__).parents[2]
+
+
+def write(folder, change):
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    change(content)
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_the_projects_own_parameters_are_valid():
+    params = load(ROOT / "params.yaml")
+    assert params.task("xception") == "cartoon_or_photo"
+
+
+def test_every_knob_has_a_comment():
+    lines = (ROOT / "params.yaml").read_text().splitlines()
+    knobs = [line for line in lines if ": " in line.split("#")[0] and not line.startswith("#")]
+    bare = [line for line in knobs if "#" not in line and "{ task:" not in line]
+    # An epoch's meaning is said once, at the first model that has it.
+    known = {"epochs", "patience", "batch_size"}
+    assert [line for line in bare if line.split(":")[0].strip() not in known] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c["train"]["xception"].update(epoch=3), "unknown key 'train.xception.epoch'"),
+        (lambda c: c["train"]["xception"].update(epochs="three"), "train.xception.epochs"),
+        (lambda c: c["train"]["xception"].update(epochs=0), "greater than 0"),
+        (lambda c: c.pop("split"), "'split' is missing"),
+        (lambda c: c["clean"].update(policy="strict"), "clean.policy"),
+        (lambda c: c["split"].update(source="^x"), "group"),
+        (lambda c: c["models"].update(x={"task": "none"}), "models.x.task"),
+        (lambda c: c["split"].update(source="("), "split.source"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_in_one_line(tmp_path, change, words):
+    with pytest.raises(UserError) as error:
+        load(write(tmp_path, change))
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_or_broken_file(tmp_path):
+    with pytest.raises(UserError, match="run from the project's folder"):
+        load(tmp_path / "params.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [1, 2")
+    with pytest.raises(UserError, match="no YAML"):
+        load(broken)
+    empty = tmp_path / "empty.yaml"
+    empty.write_text("")
+    with pytest.raises(UserError, match="the file"):
+        load(empty)
+
+
+def test_unknown_model():
+    with pytest.raises(UserError, match=r"no model 'vgg'.*xception"):
+        load(ROOT / "params.yaml").task("vgg")

@@ -1,0 +1,131 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from celflow.errors import UserError
+from celflow.images import encode_png
+from celflow.params import load
+from stages import models
+from stages.models import colours, graph
+
+from .conftest import ROOT, flat_drawing, grainy_photo
+
+
+def test_the_tables_agree():
+    params = load(ROOT / "params.yaml")
+    assert list(params.models) == list(models.FAMILIES)
+    assert set(type(params.train).model_fields) == set(models.FAMILIES)
+
+
+def test_an_unknown_model_is_named():
+    with pytest.raises(UserError, match=r"no model 'vgg': there are colours"):
+        models.family("vgg")
+
+
+def test_colours_that_the_published_packing_mixes_up_stay_apart():
+    # b*100000 + g*100 + r is 200 for both
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    pixels[0] = (200, 0, 0)
+    pixels[1] = (100, 1, 0)
+    assert colours.share(pixels, 1, 2) == 0.5
+
+
+def test_share_of_known_pictures(noise):
+    assert colours.share(np.full((20, 30, 3), 9, np.uint8), 512, 64) == 1.0
+    assert colours.share(noise(200, 200), 512, 200) == pytest.approx(512 / 40_000, rel=0.2)
+
+
+def test_threshold_lies_in_the_gap():
+    values = np.array([0.1, 0.2, 0.6, 0.9])
+    assert colours.best_threshold(values, values > 0.5) == pytest.approx(0.4)
+    scores = colours.scores_of(np.array([0.39, 0.4, 0.41]), 0.4, 20.0)
+    assert scores.argmax(axis=1).tolist() == [1, 0, 0] or scores[1, 0] == pytest.approx(0.5)
+    assert scores.sum(axis=1) == pytest.approx(1)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """The colour count as a SavedModel, loaded again."""
+    folder = tmp_path_factory.mktemp("colours")
+    knobs = {"threshold": 0.3, "slope": 20.0, "colours": 64, "side": 128}
+    (folder / "model.json").write_text(json.dumps(knobs))
+    colours.export(folder, ["cartoon", "photo"]).save(folder / "saved_model")
+    return folder, tf.saved_model.load(str(folder / "saved_model"))
+
+
+def test_graph_and_opencv_agree(classifier, tmp_path):
+    folder, loaded = classifier
+    pictures = [flat_drawing(i) for i in range(8)] + [grainy_photo(i) for i in range(8)]
+    paths = []
+    for i, picture in enumerate(pictures):
+        paths.append(str(tmp_path / f"{i}.png"))
+        picture.save(paths[-1])
+    data = tf.constant([Path(path).read_bytes() for path in paths])
+    answer = loaded.signatures["serving_default"](image_bytes=data)
+    ours, theirs = answer["scores"].numpy(), colours.predict(folder, paths)
+    assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).all()
+    # OpenCV's resize counts in whole numbers, TensorFlow's in floats: a pixel may differ by one.
+    assert np.abs(ours - theirs).max() < 0.05
+    assert answer["classes"].numpy()[5].tolist() == [b"cartoon", b"photo"]
+
+
+def test_pixels_and_bytes_answer_alike(classifier):
+    _, loaded = classifier
+    pixels = np.stack([np.asarray(flat_drawing(i)) for i in range(3)])
+    by_bytes = loaded.signatures["serving_default"](
+        image_bytes=tf.constant([encode_png(one) for one in pixels])
+    )
+    by_pixels = loaded.signatures["pixels"](pixels=tf.constant(pixels))
+    assert np.allclose(by_bytes["scores"], by_pixels["scores"], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF"])
+def test_every_format_is_decoded(classifier, encode, kind):
+    _, loaded = classifier
+    data = tf.constant([encode(np.asarray(flat_drawing(1)), kind)])
+    assert loaded.signatures["serving_default"](image_bytes=data)["scores"].shape == (1, 2)
+
+
+def test_broken_pictures_in_a_batch_are_named(classifier, encode):
+    _, loaded = classifier
+    good = encode(np.asarray(flat_drawing(1)))
+    cut = encode(np.asarray(grainy_photo(1)), "JPEG")[:300]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"at position 1, 3 of the batch"):
+        loaded.signatures["serving_default"](image_bytes=tf.constant([good, b"text", good, cut]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"at position 0 of the batch"):
+        loaded.signatures["serving_default"](image_bytes=tf.constant([b""]))
+
+
+def test_an_empty_batch_gives_an_empty_answer(classifier):
+    _, loaded = classifier
+    answer = loaded.signatures["serving_default"](image_bytes=tf.constant([], tf.string))
+    assert answer["scores"].shape == (0, 2) == answer["classes"].shape
+
+
+def test_resize_keeps_flat_colour_and_range(noise):
+    flat = graph.resize(tf.constant(np.full((50, 20, 3), 200, np.uint8)), 32)
+    assert (flat.numpy() == 200).all()
+    assert graph.resize(tf.constant(noise(7, 500)), 16).shape == (16, 16, 3)
+
+
+@pytest.mark.real
+def test_graph_and_opencv_decide_alike_on_real_pictures(real_data, tmp_path):
+    """At 1024 px on both classes; the aim is 99 % of the decisions."""
+    from celflow.images import read_image
+
+    knobs = {"threshold": 0.3, "slope": 20.0, "colours": 512, "side": 1024}
+    (tmp_path / "model.json").write_text(json.dumps(knobs))
+    files = sorted((real_data / "cartoon_or_photo").rglob("*.jpg"))[::16]
+    paths = []
+    for i, file in enumerate(files):
+        paths.append(str(tmp_path / f"{i}.png"))
+        (tmp_path / f"{i}.png").write_bytes(encode_png(read_image(file).pixels))
+    module = colours.export(tmp_path, ["cartoon", "photo"])
+    ours = np.concatenate(
+        [module.from_bytes(tf.constant([Path(p).read_bytes()]))["scores"] for p in paths]
+    )
+    theirs = colours.predict(tmp_path, paths)
+    assert np.mean(ours.argmax(axis=1) == theirs.argmax(axis=1)) >= 0.98

@@ -1,0 +1,104 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from celflow.errors import UserError
+from celflow.params import Split
+from stages import clean, facecrop, manifest, split
+
+from .conftest import encoded, grainy_photo
+
+KNOBS = Split(test=0.2, val=0.15, near=6, source="")
+
+
+def prepare(project, changes=None):
+    params = project.configure(changes or {})
+    clean.run(params)
+    facecrop.run(params)
+    return params
+
+
+def test_a_manifest_is_stratified_seeded_and_complete(project):
+    params = prepare(project)
+    split.run(params)
+    first = Path("data/split/cartoon_or_photo.csv").read_bytes()
+    split.run(params)
+    assert Path("data/split/cartoon_or_photo.csv").read_bytes() == first
+    table = pd.read_csv("data/split/cartoon_or_photo.csv")
+    assert list(table.columns) == manifest.COLUMNS
+    assert table["path"].is_unique and len(table) == 28
+    counts = table.groupby(["split", "label"]).size()
+    assert counts["test"].tolist() == [3, 3] or counts["test"].between(2, 4).all()
+    assert counts["val"].between(1, 3).all()
+    parts = manifest.read("characters")
+    assert parts["test"].labels == ["aki", "beni"]
+    assert set(parts["train"].truth) == {0, 1}
+    assert all(Path(path).is_file() for part in parts.values() for path in part.paths)
+
+
+def test_near_duplicates_and_sources_stay_together(project):
+    original = grainy_photo(0)
+    for quality in (60, 80):
+        name = f"cartoon_or_photo/photo/near{quality}.jpg"
+        project.put(name, encoded(original.resize((90, 75)), "JPEG", quality=quality))
+    for i in range(5):
+        project.put(f"cartoon_or_photo/photo/beach__{i}.jpg", grainy_photo(70 + i))
+    split.run(prepare(project))
+    table = pd.read_csv("data/split/cartoon_or_photo.csv")
+    name = table["path"].map(lambda path: Path(path).name)
+    near = table[name.isin(["p0.jpg.png", "near60.jpg.png", "near80.jpg.png"])]
+    assert len(near) == 3 and near["split"].nunique() == 1 and near["group"].nunique() == 1
+    beach = table[name.str.startswith("beach__")]
+    assert len(beach) == 5 and beach["split"].nunique() == 1
+    assert (
+        json.loads(Path("reports/split.json").read_text())["cartoon_or_photo"]["near_duplicates"]
+        >= 6
+    )
+
+
+def test_a_class_with_one_picture_is_named(project):
+    project.put("characters/only/one.png", grainy_photo(5))
+    with pytest.raises(UserError, match=r"class 'only' in raw/characters has 1 picture"):
+        split.run(prepare(project))
+
+
+def test_one_class_is_too_few(project):
+    project.put("solo/aki/a.png", grainy_photo(5))
+    params = prepare(project, {"data": {"characters": "raw/solo"}})
+    with pytest.raises(UserError, match="has one class"):
+        split.run(params)
+
+
+def test_reading_before_splitting(project):
+    with pytest.raises(UserError, match="dvc repro split"):
+        manifest.read("characters")
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=30), st.integers(0, 10))
+def test_likeness_is_symmetric_and_chains(hashes, near):
+    groups = split.near_groups(hashes, [None] * len(hashes), near)
+    for i, a in enumerate(hashes):
+        for j, b in enumerate(hashes):
+            if (a ^ b).bit_count() <= near:
+                assert groups[i] == groups[j]
+
+
+def test_far_pictures_are_apart_and_sources_tie():
+    groups = split.near_groups([0, 2**64 - 1, 0xFF], ["x", "x", None], 6)
+    assert groups[0] == groups[1] != groups[2]
+
+
+@given(st.integers(0, 1000), st.integers(6, 40), st.integers(1, 4))
+def test_dealing_never_tears_a_group(seed, per_class, size):
+    labels = np.repeat(["a", "b"], per_class * size)
+    groups = np.repeat(np.arange(2 * per_class), size)
+    parts = split.deal(labels, groups, KNOBS, seed)
+    for group in np.unique(groups):
+        assert len(set(parts[groups == group])) == 1
+    for label in ("a", "b"):
+        assert set(parts[labels == label]) == {"train", "val", "test"}
