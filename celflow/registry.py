@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -217,6 +218,9 @@ def _log_model(folder: Path) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, Schema
 
+    # It warns that there is no example of an input; the signature says what an input is.
+    logging.getLogger("mlflow.pyfunc").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*input example was not provided.*")
     return mlflow.pyfunc.log_model(
         name="model",
         loader_module="celflow.pyfunc",

@@ -71,8 +71,8 @@ def _fill(
         raise ValueError(f"its {len(values)} values do not fit the shape {list(shape)}")
     if count * dtype.itemsize > MAX_BYTES:
         raise ValueError(f"its shape {list(shape)} is too large")
-    array = np.full(count, values[-1] if len(values) else empty, dtype)
     try:
+        array = np.full(count, values[-1] if len(values) else empty, dtype)
         array[: len(values)] = values
     except OverflowError:
         raise ValueError(f"it has a value outside the range of {dtype}") from None

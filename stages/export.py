@@ -53,20 +53,15 @@ def add_warmup(model: str, saved_model: Path) -> None:
 
 
 def content(saved_model: Path) -> str:
-    """A digest of what a SavedModel computes: the same for two exports of the same model.
+    """SHA-256 of a SavedModel's files: the same for two exports of the same model.
 
-    TensorFlow's fingerprint hashes graph, signatures, objects and checkpoint in a canonical form;
-    saved_model.pb itself differs from export to export. Weights that it might miss are hashed on
-    their own.
+    All but fingerprint.pb, which has a random number in it (and whose hashes do not see a constant
+    inside a function).
     """
-    import tensorflow as tf
-
     digest = hashlib.sha256()
-    digest.update(
-        tf.saved_model.experimental.read_fingerprint(str(saved_model)).singleprint().encode()
-    )
-    for file in sorted(saved_model.glob("variables/*.data-*")):
-        digest.update(file.read_bytes())
+    for file in sorted(path for path in saved_model.rglob("*") if path.is_file()):
+        if file.name != "fingerprint.pb":
+            digest.update(file.relative_to(saved_model).as_posix().encode() + file.read_bytes())
     return digest.hexdigest()
 
 

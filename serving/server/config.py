@@ -1,10 +1,10 @@
-"""The model config: a text protobuf `ModelServerConfig`, the file that TensorFlow Serving reads too."""
+"""The model config: a text protobuf `ModelServerConfig`, as TensorFlow Serving reads it."""
 
 import logging
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import text_format
+from google.protobuf import text_format  # type: ignore[import-untyped]
 
 from celflow.errors import UserError
 from serving.protos import model_server_config_pb2
@@ -16,9 +16,7 @@ log = logging.getLogger(__name__)
 def single_model(name: str, base_path: str) -> Any:
     """The config of a server started with --model_name and --model_base_path."""
     config = model_server_config_pb2.ModelServerConfig()
-    config.model_config_list.config.add(
-        name=name, base_path=base_path, model_platform="tensorflow"
-    )
+    config.model_config_list.config.add(name=name, base_path=base_path, model_platform="tensorflow")
     return config
 
 
@@ -26,7 +24,8 @@ def read(path: Path) -> Any:
     """Read and check a config file.
 
     Raises:
-        UserError: it cannot be read, is not a config, or contradicts itself; one line with the path.
+        UserError: it cannot be read, is not a config, or contradicts itself; one line with the
+            path.
     """
     try:
         return parse(path.read_text(encoding="utf-8"))
@@ -79,7 +78,9 @@ def check(config: Any) -> None:
             )
         policy = model.model_version_policy
         if policy.WhichOneof("policy_choice") == "specific" and not policy.specific.versions:
-            raise invalid(f"model {model.name}: its version policy is specific, but lists no version")
+            raise invalid(
+                f"model {model.name}: its version policy is specific, but lists no version"
+            )
 
 
 class ConfigFile:
@@ -88,33 +89,43 @@ class ConfigFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stamp: tuple[int, int, int] | None = None
-        self._text: bytes | None = None
+        self._config: Any = None
         self._problem = ""
 
+    def read(self) -> Any:
+        """The config, to be compared with by `changed`; raises as the function `read`."""
+        self._stamp = self._stat()
+        self._config = read(self.path)
+        return self._config
+
     def changed(self) -> Any | None:
-        """The new config where the content has changed since the last call, otherwise None.
+        """The new config where it says something else than at the last look, otherwise None.
 
         A file that is gone, empty or broken (perhaps half written) counts as unchanged; the first
         look at it logs one line.
         """
+        stamp = self._stat()
+        if stamp is not None and stamp == self._stamp:
+            return None
+        self._stamp = stamp
         try:
-            stat = self.path.stat()
-            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if stamp == self._stamp:
-                return None
-            text = self.path.read_bytes()
-            self._stamp = stamp
-            if text == self._text:
-                return None
-            self._text = text
             config = read(self.path)
             if config.WhichOneof("config") is None:
                 raise UserError(f"model config {self.path} is empty")
-        except (OSError, UserError) as error:
-            problem = one_line(str(error))
-            if problem != self._problem:
-                log.error("%s; the old config stays in force", problem)
-            self._problem = problem
+        except UserError as error:
+            if str(error) != self._problem:
+                log.error("%s; the old config stays in force", error)
+            self._problem = str(error)
             return None
         self._problem = ""
+        if config == self._config:
+            return None
+        self._config = config
         return config
+
+    def _stat(self) -> tuple[int, int, int] | None:
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino

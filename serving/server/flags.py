@@ -1,4 +1,4 @@
-"""The command line: TensorFlow Serving's names and meanings, so that either server can be started."""
+"""The command line: TensorFlow Serving's names and meanings, so that either can be started."""
 
 import argparse
 import os
@@ -23,6 +23,10 @@ class Flags:
     rest_api_num_threads: int
     allow_version_labels_for_unavailable_models: bool
 
+    def address(self, port: int) -> str:
+        """`host:port`, as gRPC and people write it."""
+        return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
+
 
 def parse(arguments: Sequence[str] | None = None) -> Flags:
     """Read `--flag=value` or `--flag value`; a bad flag ends the process with exit code 2.
@@ -39,7 +43,9 @@ def parse(arguments: Sequence[str] | None = None) -> Flags:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     add("--port", type=_port, default=8500, help="gRPC port, 0 picks one (default %(default)s)")
-    add("--rest_api_port", type=_port, default=8501, help="REST port, 0 = off (default %(default)s)")
+    add(
+        "--rest_api_port", type=_port, default=8501, help="REST port, 0 = off (default %(default)s)"
+    )
     add("--model_name", default="default", help="name of the model at --model_base_path")
     add("--model_base_path", default="", help="folder with a numbered folder a version")
     add("--model_config_file", default="", help="several models: a text protobuf ModelServerConfig")

@@ -1,8 +1,8 @@
 """Which versions of which models are loaded, and which of them answers a request.
 
-Requests read one immutable mapping and take no lock; changes are made by one thread at a time, which
-replaces the mapping. Whatever changes, the order is the same: load and warm the new versions, move the
-labels, unload the old ones. A request holds its version for as long as it runs.
+Requests read one immutable mapping and take no lock; changes are made by one thread at a time,
+which replaces the mapping. Whatever changes, the order is the same: load and warm the new versions,
+move the labels, unload the old ones. A request holds its version for as long as it runs.
 """
 
 import gc
@@ -38,7 +38,7 @@ class State(IntEnum):
 
 @dataclass(frozen=True)
 class VersionStatus:
-    """Where one version is in its life; END with a code other than OK is a version that failed to load."""
+    """Where one version is in its life; END with a code other than OK: it failed to load."""
 
     version: int
     state: State
@@ -97,7 +97,8 @@ class Manager(Generic[Servable]):
         return model.versions[version]
 
     def status(self, spec: Any) -> list[VersionStatus]:
-        """Every version of a model that was ever asked for, the largest first; or the one that is named.
+        """Every version of a model that was ever asked for, the largest first; or the one that is
+        named.
 
         Raises:
             StatusError: INVALID_ARGUMENT or NOT_FOUND, in TensorFlow Serving's words.
@@ -133,7 +134,8 @@ class Manager(Generic[Servable]):
     # What changes it: one thread at a time.
 
     def apply(self, config: Any, keep_trying: bool = True) -> None:
-        """Serve what a `ModelServerConfig` says; returns when its versions are loaded or have failed.
+        """Serve what a `ModelServerConfig` says; returns when its versions are loaded or have
+        failed.
 
         Args:
             config: it replaces the one before; models that it does not list are unloaded.
@@ -163,7 +165,7 @@ class Manager(Generic[Servable]):
             )
 
     def poll(self) -> None:
-        """Look at the folders again; a version that failed is tried again when its files have changed."""
+        """Look at the folders again; a version that failed is retried when its files change."""
         with self._changes:
             self._reconcile()
 
@@ -229,7 +231,9 @@ class Manager(Generic[Servable]):
         refused = []
         for label, version in sorted(config.version_labels.items()):
             new = label not in served.labels
-            if version in served.versions or (new and self._allow_labels_for_unavailable):
+            in_force = served.labels.get(label) == version
+            allowed = new and self._allow_labels_for_unavailable
+            if version in served.versions or in_force or allowed:
                 labels[label] = version
                 continue
             refused.append(

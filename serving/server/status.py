@@ -38,7 +38,8 @@ def one_line(text: str) -> str:
 
 _NOISE = re.compile(
     r"^\s*(Graph execution error:|Detected at node .*|<stack traces unavailable>|File \".*|"
-    r"\(\d+\) \w+:?|\d+ root error\(s\) found\.|\d+ successful operations\.|\d+ derived errors ignored\.)\s*$"
+    r"\(\d+\) \w+:?|\d+ root error\(s\) found\.|\d+ successful operations\.|"
+    r"\d+ derived errors ignored\.)\s*$"
 )
 
 
@@ -46,4 +47,6 @@ def graph_error(text: str) -> str:
     """The sentence in an error of TensorFlow's: without stack traces and names of nodes."""
     text = re.sub(r"\[\[\{\{.*?\}\}.*?\]\]|\[Op:.*?\]", "", text, flags=re.DOTALL)
     lines = [line for line in text.splitlines() if line.strip() and not _NOISE.match(line)]
-    return one_line(" ".join(lines)) or "the graph failed without a message"
+    # An assertion's first part is the sentence that its author wrote.
+    line = re.sub(r"^assertion failed: \[([^\]]*)\]", r"\1", one_line(" ".join(lines)))
+    return line or "the graph failed without a message"

@@ -10,8 +10,8 @@ SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 def on_disk(base_path: Path) -> dict[int, Path] | None:
     """Version number to folder; None where the base path itself is missing.
 
-    Only folders with a whole number for a name and a saved_model file in them count: anything else is
-    being copied, or is none of ours.
+    Only folders with a whole number for a name and a saved_model file in them count: anything else
+    is being copied, or is none of ours.
     """
     try:
         folders = sorted(base_path.iterdir())
@@ -23,12 +23,19 @@ def on_disk(base_path: Path) -> dict[int, Path] | None:
         if folder.name.isascii()
         and folder.name.isdigit()
         and len(folder.name) < 19  # more digits than an int64 has
-        and any((folder / name).is_file() for name in SAVED_MODEL_FILES)
+        and _holds_a_model(folder)
     }
 
 
+def _holds_a_model(folder: Path) -> bool:
+    try:
+        return any((folder / name).is_file() for name in SAVED_MODEL_FILES)
+    except OSError:
+        return False
+
+
 def wanted(policy: Any, found: Collection[int]) -> set[int]:
-    """The versions among `found` that a `ServableVersionPolicy` asks for; no policy is the latest one."""
+    """The versions in `found` that a `ServableVersionPolicy` asks for; without one, the latest."""
     choice = policy.WhichOneof("policy_choice")
     if choice == "all":
         return set(found)
@@ -38,7 +45,7 @@ def wanted(policy: Any, found: Collection[int]) -> set[int]:
 
 
 def fingerprint(folder: Path) -> frozenset[tuple[str, int, int]]:
-    """Name, size and time of every file: it changes when a folder that failed to load is put right."""
+    """Name, size and time of every file: it changes when a broken folder is put right."""
     files = []
     for path in folder.rglob("*"):
         try:

@@ -1,0 +1,157 @@
+"""`python -m serving.server`: a stand-in for tensorflow_model_server, with its flags."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from celflow.errors import UserError, run
+from serving.server import config as model_config
+from serving.server import flags as command_line
+from serving.server.grpc_api import GrpcServer
+from serving.server.manager import Manager
+from serving.server.rest_api import RestServer
+from serving.server.status import StatusError
+
+log = logging.getLogger("serving.server")
+
+GRACE_SECONDS = 15.0
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT, then finish the requests under way; a second one quits now.
+
+    Raises:
+        UserError: the config file is broken or a port is taken.
+    """
+    flags = command_line.parse()
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    config_file = None
+    if flags.model_config_file:
+        config_file = model_config.ConfigFile(Path(flags.model_config_file))
+        config = config_file.read()
+    else:
+        config = model_config.single_model(flags.model_name, command_line.base_path(flags))
+    # TensorFlow takes seconds to import: what can fail before that, fails at once.
+    _listen(flags, flags.port, "--port").close()
+    rest_socket = None
+    if flags.rest_api_port:
+        rest_socket = _listen(flags, flags.rest_api_port, "--rest_api_port")
+    signals = _signals()
+    stop = threading.Event()
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from serving.server.servable import Servable, prepare_devices
+
+    prepare_devices()
+    manager: Manager[Any] = Manager(Servable, flags.allow_version_labels_for_unavailable_models)
+    grpc_server = GrpcServer(manager, flags.address(flags.port), flags.grpc_max_threads)
+    grpc_server.start()
+    rest_server = None
+    if rest_socket:
+        rest_server = RestServer(manager, rest_socket, flags.rest_api_num_threads)
+        rest_server.start()
+
+    def load_and_watch() -> None:
+        _log_refusal(lambda: manager.apply(config))
+        grpc_server.ready()
+        where = [f"gRPC on {flags.address(grpc_server.port)}"]
+        where += [f"REST on {flags.address(flags.rest_api_port)}"] if rest_server else []
+        models = ", ".join(f"{name} {version}" for name, version in manager.available())
+        print(f"{', '.join(where)}; models: {models or 'none'}", flush=True)
+        _every(flags.file_system_poll_wait_seconds, manager.poll, stop)
+        if config_file:
+
+            def reload() -> None:
+                new = config_file.changed()
+                if new is not None:
+                    log.info("The model config %s has changed", config_file.path)
+                    manager.apply(new)
+
+            _every(flags.model_config_file_poll_wait_seconds, reload, stop)
+
+    threading.Thread(target=load_and_watch, name="loader", daemon=True).start()
+    os.read(signals, 1)
+    stop.set()
+    log.info("Stopping: at most %.0f s for the requests under way", GRACE_SECONDS)
+    finished = [grpc_server.stop(GRACE_SECONDS)]
+    if rest_server:
+        finished.append(rest_server.stop(GRACE_SECONDS))
+    while not all(event.is_set() for event in finished):
+        time.sleep(0.05)  # short, so that a second Ctrl-C is seen
+
+
+def _listen(flags: command_line.Flags, port: int, flag: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in flags.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((flags.host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        reason = (error.strerror or str(error)).lower()
+        where = flags.address(port)
+        raise UserError(f"cannot listen on {where}: {reason}; choose another {flag}") from None
+    return listener
+
+
+def _signals() -> int:
+    """A file descriptor to read a byte from for each SIGTERM or SIGINT.
+
+    A SIGINT after any of them ends the process at once.
+    """
+    # TensorFlow's and gRPC's threads may be given the signal, and then nothing wakes a main thread
+    # that waits for a lock; the byte in the pipe does.
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    seen = False
+
+    def handle(number: int, frame: object) -> None:
+        nonlocal seen
+        # Ctrl-C in a terminal reaches this process and its parent, whose SIGTERM then comes second.
+        if seen and number == signal.SIGINT:
+            os._exit(128 + number)
+        seen = True
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+    return read_end
+
+
+def _every(seconds: float, action: Callable[[], None], stop: threading.Event) -> None:
+    """Do `action` every `seconds` on a thread of its own; never where `seconds` is not positive."""
+
+    def repeat() -> None:
+        while not stop.wait(seconds):
+            _log_refusal(action)
+
+    if seconds > 0:
+        threading.Thread(target=repeat, daemon=True).start()
+
+
+def _log_refusal(action: Callable[[], None]) -> None:
+    """Keep a thread alive whatever happens: the models that are loaded go on answering."""
+    try:
+        action()
+    except StatusError as error:
+        log.error("%s", error.message)
+    except Exception:
+        log.exception("The models could not be brought up to date")
+
+
+if __name__ == "__main__":
+    run(main)
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)  # a load that is under way would keep TensorFlow from shutting down in order

@@ -1,0 +1,141 @@
+"""Tensors in JSON as TensorFlow Serving's REST API has them: by row or by column, b64 bytes."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+import numpy as np
+
+from serving.server.status import StatusError, invalid
+from serving.tensors import Array
+
+
+def inputs(query: Mapping[str, Any], specs: Mapping[str, Any]) -> tuple[dict[str, Array], bool]:
+    """The arrays in the body of a predict request, and whether they came by row.
+
+    Args:
+        query: has "instances" (a list with a value, or an object of named values, for each example)
+            or "inputs" (an object of named batches, or the batch of the only input).
+        specs: input name to `tf.TensorSpec`.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT, naming the input.
+    """
+    if ("instances" in query) == ("inputs" in query):
+        raise invalid("Missing 'inputs' or 'instances' key: give one of the two")
+    if "inputs" in query:
+        named = query["inputs"]
+        if not isinstance(named, dict) or _is_b64(named):
+            named = {_only(specs): named}
+        return {name: _array(name, value, specs) for name, value in named.items()}, False
+    rows = query["instances"]
+    if not isinstance(rows, list) or not rows:
+        raise invalid("Expecting 'instances' value to be a list with at least one example")
+    if all(isinstance(row, dict) and not _is_b64(row) for row in rows):
+        if any(row.keys() != rows[0].keys() for row in rows):
+            raise invalid("Expecting all 'instances' to have the same keys")
+        named = {name: [row[name] for row in rows] for name in rows[0]}
+    else:
+        named = {_only(specs): rows}
+    return {name: _array(name, value, specs) for name, value in named.items()}, True
+
+
+def rows(outputs: Mapping[str, Array]) -> dict[str, Any]:
+    """{"predictions": [...]}: a value for each example, or an object where there are several
+    outputs.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT where the outputs have no common batch dimension.
+    """
+    sizes = {array.shape[0] if array.ndim else None for array in outputs.values()}
+    if len(sizes) != 1 or None in sizes:
+        raise invalid("the outputs have no common batch size: ask with 'inputs', not 'instances'")
+    values = {name: _value(name, array) for name, array in outputs.items()}
+    if len(values) == 1:
+        return {"predictions": next(iter(values.values()))}
+    examples = zip(*values.values(), strict=True)
+    return {"predictions": [dict(zip(values, example, strict=True)) for example in examples]}
+
+
+def columns(outputs: Mapping[str, Array]) -> dict[str, Any]:
+    """{"outputs": ...}: the only output, or an object of all."""
+    values = {name: _value(name, array) for name, array in outputs.items()}
+    return {"outputs": next(iter(values.values())) if len(values) == 1 else values}
+
+
+def _only(specs: Mapping[str, Any]) -> str:
+    if len(specs) != 1:
+        raise invalid(f"the inputs must be named: they are {', '.join(sorted(specs))}")
+    return next(iter(specs))
+
+
+def _array(name: str, value: Any, specs: Mapping[str, Any]) -> Array:
+    if name not in specs:
+        raise invalid(f"input {name!r} is not one of {', '.join(sorted(specs))}")
+    dtype = specs[name].dtype
+    try:
+        if dtype.name == "string":
+            return _strings(value)
+        array = np.array(value)
+        wanted = np.dtype(dtype.as_numpy_dtype)
+        if array.size == 0:
+            return array.astype(wanted)
+        if array.dtype.kind not in {"b": "b", "f": "fiu"}.get(wanted.kind, "iu"):
+            raise ValueError("its values have another type")
+        if wanted.kind in "iu":
+            limits = np.iinfo(wanted)
+            if array.min() < limits.min or array.max() > limits.max:
+                raise ValueError("a value is out of range")
+        return array.astype(wanted)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise invalid(f"input {name!r} is not a tensor of {dtype.name}: {error}") from None
+
+
+def _strings(value: Any) -> Array:
+    """Nested lists of str or {"b64": ...} as an object array of bytes."""
+    if isinstance(value, list):
+        items = [_strings(item) for item in value]
+        if len({item.shape for item in items}) > 1:
+            raise ValueError("its lists differ in length")
+        array = np.empty((len(items), *(items[0].shape if items else ())), object)
+        for index, item in enumerate(items):
+            array[index] = item[()] if item.ndim == 0 else item
+        return array
+    array = np.empty((), object)
+    if isinstance(value, str):
+        array[()] = value.encode()
+    elif isinstance(value, dict) and _is_b64(value) and isinstance(value["b64"], str):
+        try:
+            array[()] = base64.b64decode(value["b64"], validate=True)
+        except binascii.Error:
+            raise ValueError("its b64 is not base64") from None
+    else:
+        raise ValueError('a value is neither a string nor {"b64": ...}')
+    return array
+
+
+def _is_b64(value: Mapping[str, Any]) -> bool:
+    return value.keys() == {"b64"}
+
+
+def _value(name: str, array: Array) -> Any:
+    if array.dtype != object:
+        return array.tolist()
+    # TensorFlow Serving's rule: an output whose name ends in _bytes is binary. Others must be text;
+    # where they are not, b64 is the only way to say it.
+    return _text(array.tolist(), binary=name.endswith("_bytes"))
+
+
+def _text(value: Any, binary: bool) -> Any:
+    if isinstance(value, list):
+        return [_text(item, binary) for item in value]
+    if not isinstance(value, bytes):
+        raise StatusError(grpc.StatusCode.UNIMPLEMENTED, f"{type(value).__name__} has no JSON form")
+    if not binary:
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            pass
+    return {"b64": base64.b64encode(value).decode()}

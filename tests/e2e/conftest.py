@@ -1,0 +1,198 @@
+"""A whole house in a folder of its own: a small sample, trained, registered and served."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+SMALL = {
+    "sample": {"characters": 3, "illustrations": 12, "drawings": 24, "photos": 24},
+    "facecrop": {"on_miss": "keep"},
+    "train": {
+        "colours": {"side": 256},
+        "xception": {"image_size": 48, "width": 0.15, "epochs": 3},
+        "character_cnn": {"image_size": 48, "epochs": 3},
+    },
+}
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def clone(folder: Path) -> "Project":
+    """The project as it is in the working tree, in a git repository of its own."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file() and not name.startswith("tests/") and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    project = Project(folder)
+    project.configure(SMALL)
+    for words in (
+        ["init", "-q"], ["add", "-A"],
+        ["-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "small"],
+    ):  # fmt: skip
+        subprocess.run(["git", *words], cwd=folder, check=True)
+    return project
+
+
+def merge(content: dict, changes: dict) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            merge(content[key], value)
+        else:
+            content[key] = value
+
+
+@dataclass
+class Project:
+    """A clone, and how to run its commands."""
+
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "CELFLOW_"))}
+        path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+        return {**kept, "PATH": path, "PYTHONPATH": str(self.folder), "COLUMNS": "200"}
+
+    def run(self, *words: object, code: int = 0) -> subprocess.CompletedProcess:
+        """Run a command to its end, and look at its exit code."""
+        done = subprocess.run(
+            [str(word) for word in words], cwd=self.folder, env=self.environment,
+            capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def fails(self, *words: object) -> str:
+        """Run a command that a user has got wrong; returns its one line of error."""
+        done = self.run(*words, code=1)
+        assert "Traceback" not in done.stderr + done.stdout
+        lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1, done.stderr
+        return lines[0]
+
+    def configure(self, changes: dict) -> None:
+        """Change params.yaml."""
+        path = self.folder / "params.yaml"
+        content = yaml.safe_load(path.read_text())
+        merge(content, changes)
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+@dataclass
+class House(Project):
+    """A clone whose models are trained and whose services run.
+
+    colours and xception have a version 1, the champion, and a version 2, the challenger; by
+    version 2 of colours every picture is a photo.
+    """
+
+    ports: list[int] = field(default_factory=lambda: free_ports(4))
+    process: subprocess.Popen | None = None
+
+    @property
+    def server(self) -> str:
+        return f"127.0.0.1:{self.ports[0]}"
+
+    @property
+    def dashboard_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports[2]}"
+
+    @property
+    def picture(self) -> Path:
+        return next((self.folder / "data/clean/cartoon_or_photo/cartoon").glob("*.png"))
+
+    @property
+    def port_flags(self) -> list[str]:
+        names = ("--grpc-port", "--rest-port", "--dashboard-port", "--mlflow-port")
+        return [
+            word for name, port in zip(names, self.ports, strict=True) for word in (name, str(port))
+        ]
+
+    def celflow(self, *words: object, code: int = 0) -> subprocess.CompletedProcess:
+        return self.run("celflow", *words, "--server", self.server, code=code)
+
+    def promote(self, model: str, version: int) -> None:
+        """Make a version champion, whatever the gate says."""
+        self.celflow("promote", model, version, "--force")
+
+    def up(self) -> None:
+        with (self.folder / "up.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                ["celflow", "up", *self.port_flags], cwd=self.folder, env=self.environment,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        wait_for(lambda: "Ctrl-C stops" in (self.folder / "up.log").read_text(), self.process)
+
+    def down(self) -> int:
+        """Ctrl-C; returns the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(60)
+
+
+def wait_for(ready: Callable[[], bool], process: subprocess.Popen, seconds: float = 180) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert process.poll() is None, f"ended with {process.returncode}"
+        assert time.monotonic() < deadline, "took too long"
+        time.sleep(0.2)
+
+
+def fetch(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read().decode()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> House:
+    """A house with trained and registered models that nobody has started yet."""
+    project = clone(tmp_path_factory.mktemp("house"))
+    house = House(project.folder)
+    house.run("dvc", "repro")
+    house.configure({"train": {"colours": {"threshold": 1.0}, "xception": {"epochs": 2}}})
+    house.run("dvc", "repro", "register@colours", "register@xception")
+    house.configure(SMALL | {"train": {**SMALL["train"], "colours": {"threshold": "tuned"}}})
+    house.run("dvc", "repro")
+    return house
+
+
+@pytest.fixture(scope="session")
+def house(trained) -> Iterator[House]:
+    """The trained house, up and running."""
+    trained.up()
+    yield trained
+    if trained.process is not None and trained.process.poll() is None:
+        trained.down()
+
+
+def versions_in(text: str) -> list[int]:
+    """The numbers after `version` in a text."""
+    return [int(number) for number in re.findall(r"version (\d+)", text)]

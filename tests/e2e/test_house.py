@@ -1,0 +1,187 @@
+"""The main job, as a user does it: train, look, serve, ask, promote, roll back, get it wrong."""
+
+import json
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .conftest import House, clone, fetch
+
+pytestmark = pytest.mark.slow
+MODELS = ("colours", "xception", "character_cnn")
+
+
+def test_a_second_clone_gets_the_same_figures(trained, tmp_path):
+    other = clone(tmp_path)
+    other.run("dvc", "repro", "evaluate@xception", "evaluate@character_cnn", "evaluate@colours")
+    for model in MODELS:
+        name = f"metrics/{model}.json"
+        assert (other.folder / name).read_bytes() == (trained.folder / name).read_bytes()
+
+
+def test_nothing_changed_means_nothing_runs(trained):
+    assert "up to date" in trained.run("dvc", "repro").stdout
+
+
+def test_dvc_shows_what_there_is(trained):
+    assert "train@xception" in trained.run("dvc", "dag").stdout
+    shown = json.loads(trained.run("dvc", "metrics", "show", "--json").stdout)
+    assert "balanced_accuracy" in shown[""]["data"]["metrics/xception.json"]["data"]
+    assert "epochs" in trained.run("dvc", "params", "diff", "--targets", "params.yaml").stdout
+    trained.run("dvc", "metrics", "diff")
+    trained.run("dvc", "plots", "show", "--out", "plots-page")
+    page = (trained.folder / "plots-page/index.html").read_text()
+    assert "val_loss" in page and "mistakes" in page
+
+
+def test_an_experiment_runs(trained):
+    words = ["-S", "train.xception.epochs=1", "-n", "short", "evaluate@xception"]
+    trained.run("dvc", "exp", "run", *words)
+    assert "short" in trained.run("dvc", "exp", "show", "--csv").stdout
+    trained.run("git", "checkout", "-q", "--", ".")
+    trained.run("dvc", "checkout", "--force", "--quiet")
+
+
+def test_check_tries_everything(trained):
+    done = trained.run("celflow", "up", "--check", *trained.port_flags)
+    for name in (*MODELS, "mlflow", "model-server", "dashboard"):
+        assert name in done.stdout
+    assert "failed" not in done.stdout
+
+
+def test_a_port_in_use_is_named_with_its_flag(trained):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        words = [*trained.port_flags, "--rest-port", port]
+        error = trained.fails("celflow", "up", *words)
+    assert str(port) in error and "--rest-port" in error
+
+
+def test_pages_and_health(house):
+    assert fetch(f"{house.dashboard_url}/_stcore/health") == "ok"
+    assert fetch(f"http://127.0.0.1:{house.ports[3]}/health") == "OK"
+    status = json.loads(fetch(f"http://127.0.0.1:{house.ports[1]}/v1/models/xception"))
+    states = {one["version"]: one["state"] for one in status["model_version_status"]}
+    assert states == {"1": "AVAILABLE", "2": "AVAILABLE"}
+
+
+def test_predict(house):
+    done = house.celflow("predict", "colours", house.picture, "--json")
+    (answer,) = json.loads(done.stdout)
+    assert answer["version"] == 1
+    assert set(answer["scores"]) == {"cartoon", "photo"}
+    assert "cartoon" in house.celflow("predict", "xception", house.picture, house.picture).stdout
+    done = house.celflow("predict", "colours", house.picture, "--json", "--version", "canary")
+    (answer,) = json.loads(done.stdout)
+    assert (answer["version"], next(iter(answer["scores"]))) == (2, "photo")
+
+
+def test_what_a_user_can_get_wrong_is_one_line(house, tmp_path):
+    rubbish = tmp_path / "rubbish.jpg"
+    rubbish.write_text("no picture")
+    here = ["--server", house.server]
+    picture = house.picture
+    for words, text in [
+        (["predict", "xception", rubbish, *here], "rubbish.jpg"),
+        (["predict", "xception", tmp_path / "none.jpg", *here], "none.jpg"),
+        (["predict", "vgg", picture, *here], "vgg"),
+        (["predict", "xception", picture, "--version", "99", *here], "99"),
+        (["predict", "xception", picture, "--server", "127.0.0.1:1"], "127.0.0.1:1"),
+        (["promote", "xception", "99", *here], "has no version 99"),
+        (["promote", "vgg", "1", *here], "no model 'vgg'"),
+        (["rollback", "character_cnn", *here], "nothing to roll back to"),
+    ]:
+        assert text in house.fails("celflow", *words)
+    house.run("celflow", "promote", code=2)
+    house.run("celflow", "predict", "xception", "--nonsense", code=2)
+
+
+def answered_by(house, model: str, label: str = "stable") -> int:
+    done = house.celflow("predict", model, house.picture, "--json", "--version", label)
+    return json.loads(done.stdout)[0]["version"]
+
+
+def test_promote_and_roll_back(house):
+    refused = house.celflow("promote", "colours", 2, code=1)
+    assert "gate: failed" in refused.stdout and "--force" in refused.stderr
+    assert answered_by(house, "colours") == 1
+
+    done = house.celflow("promote", "colours", 2, "--force")
+    assert "answers colours:stable with version 2" in done.stdout
+    assert answered_by(house, "colours") == 2
+    assert "champion" in house.run("celflow", "models").stdout
+
+    done = house.celflow("rollback", "colours")
+    assert "answers colours:stable with version 1" in done.stdout
+    assert answered_by(house, "colours") == 1
+
+    house.celflow("promote", "colours", 2, "--to", "challenger")
+    assert answered_by(house, "colours", "canary") == 2
+
+
+def test_a_version_that_does_not_load_leaves_the_old_one(house):
+    """Break the stored files of a new version, then try to promote it."""
+    code = (
+        "from pathlib import Path; from celflow import registry as r; import shutil;"
+        "v = r.get('character_cnn', 1)\n"
+        "with r.saved_model(v) as folder:\n"
+        "    shutil.copytree(folder, 'broken')\n"
+        "Path('broken/saved_model.pb').write_bytes(b'rubbish')\n"
+        "tags = dict(v.tags)\n"
+        "new, made = r.register('character_cnn', v.run_id, Path('broken'), 'broken', tags)\n"
+        "print(new.version)"
+    )
+    number = house.run("python", "-c", code).stdout.split()[-1]
+    words = ["promote", "character_cnn", number, "--force", "--server", house.server]
+    error = house.fails("celflow", *words)
+    assert "character_cnn" in error and "load" in error
+    assert answered_by(house, "character_cnn") == 1
+    assert f"│ {number} " in house.run("celflow", "models").stdout
+    champion = (
+        "import celflow.registry as r; print(r.with_alias('character_cnn', 'champion').version)"
+    )
+    assert house.run("python", "-c", champion).stdout.split()[-1] == "1"
+    house.run("python", "-c", f"import celflow.registry as r; r.connect().delete_model_version("
+              f"'character_cnn', '{number}')")  # fmt: skip
+
+
+def test_a_service_that_dies_ends_the_house_and_is_named(trained, tmp_path):
+    """Kill the model server of a second house: `up` names its log and stops the others."""
+    second = House(trained.folder)
+    second.up()
+    try:
+        found = subprocess.run(
+            ["pgrep", "-f", f"serving.server.*--port {second.ports[0]} "],
+            capture_output=True, text=True,
+        ).stdout.split()  # fmt: skip
+        subprocess.run(["kill", "-9", *found], check=True)
+        assert second.process.wait(60) == 1
+    finally:
+        if second.process.poll() is None:
+            second.down()
+    text = (Path(trained.folder) / "up.log").read_text()
+    assert "error: model-server ended by itself" in text and "Traceback" not in text
+
+
+def test_ctrl_c_stops_everything(trained):
+    third = House(trained.folder)
+    third.up()
+    assert third.down() == 0
+    for port in third.ports:
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_pipeline_errors_are_one_line(tmp_path):
+    project = clone(tmp_path)
+    python = ["python", "-m"]
+    assert "run `dvc repro`" in project.fails("celflow", "models")
+    assert "run `dvc repro`" in project.fails("celflow", "up")
+    project.configure({"data": {"characters": "data/none"}})
+    assert "no folder data/" in project.fails(*python, "stages.clean")
+    (project.folder / "params.yaml").write_text("seed: seven\n")
+    assert "params.yaml" in project.fails(*python, "stages.clean")

@@ -1,0 +1,171 @@
+"""The server as a process: bad flags, ports in use, signals, overload."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from google.protobuf import text_format
+
+from serving.client import Client, ModelNotFound, Prediction, ServerDown, ServerError
+from serving.server import flags as command_line
+
+from .model_server import ROOT, Repository, Server, free_port, model_config, until
+
+
+def serve(*flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "serving.server", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([], "--model_base_path or --model_config_file"),
+        (["--model_base_path=/m", "--no_such_flag=1"], "unrecognized arguments"),
+        (["--model_base_path=/m", "--port=99999"], "99999 is not a port"),
+        (["--model_base_path=/m", "--port", "x"], "invalid _port value"),
+        (["--model_base_path=/m", "--grpc_max_threads=0"], "at least 1"),
+        (["--model_base_path=/m", "--port=8501"], "choose two ports"),
+        (["--model_base_path=/m", "--model_config_file_poll_wait_seconds=-1"], "seconds"),
+        (
+            ["--model_base_path=/m", "--allow_version_labels_for_unavailable_models=maybe"],
+            "neither true nor false",
+        ),
+    ],
+)
+def test_bad_flags(flags: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        command_line.parse(flags)
+    assert end.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_both_ways_to_write_a_flag() -> None:
+    one = command_line.parse(["--model_base_path=/m", "--port=1", "--model_name=n"])
+    two = command_line.parse(["--model_base_path", "/m", "--port", "1", "--model_name", "n"])
+    assert one == two
+    assert (one.port, one.rest_api_port, one.host) == (1, 8501, "127.0.0.1")
+    allow = "--allow_version_labels_for_unavailable_models"
+    base = ["--model_base_path=/m"]
+    for words, expected in [([], False), ([allow], True), ([f"{allow}=false"], False)]:
+        flags = command_line.parse([*base, *words])
+        assert flags.allow_version_labels_for_unavailable_models is expected
+
+
+def test_bad_flag_ends_with_2() -> None:
+    assert serve("--port=x").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("model_config_list { confg {} }", 'no field named "confg"'),
+        ("model_config_list { config { name: 'm' base_path: 'm' } }", "absolute path"),
+        (b"\xff\xfe", "is not text"),
+        (None, "cannot be read: no such file or directory"),
+    ],
+)
+def test_bad_config_file_is_one_line(
+    tmp_path: Path, content: str | bytes | None, words: str
+) -> None:
+    path = tmp_path / "models.config"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    ended = serve(f"--model_config_file={path}", "--port=0", "--rest_api_port=0")
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert str(path) in ended.stderr
+    assert words in ended.stderr
+
+
+@pytest.mark.parametrize("flag", ["--port", "--rest_api_port"])
+def test_port_in_use_is_one_line(flag: str, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ports = {"--port": 0, "--rest_api_port": free_port(), flag: port}
+        started = time.monotonic()
+        ended = serve(f"--model_base_path={tmp_path}", *(f"{f}={p}" for f, p in ports.items()))
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert f"127.0.0.1:{port}" in ended.stderr
+    assert ended.stderr.rstrip().endswith(f"choose another {flag}")
+    assert time.monotonic() - started < 6, "it is seen before TensorFlow is loaded"
+
+
+def test_second_interrupt_quits_at_once(tmp_path: Path) -> None:
+    with Server(tmp_path, f"--model_base_path={tmp_path}") as server:
+        until(lambda: listens(server.rest_port))
+        time.sleep(0.2)  # its handlers come right after its sockets
+        while server.process.poll() is None:  # two may become one while C++ code is loaded
+            server.process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+        assert server.process.returncode == 130
+        assert "Traceback" not in server.log.read_text()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_overload_and_drain(saved_models: Path, tmp_path: Path) -> None:
+    """A broken model beside a slow one, too many requests, then Ctrl-C and a parent's SIGTERM.
+
+    One process for all of it, because each takes seconds to start.
+    """
+    slow = Repository(saved_models, tmp_path / "slow")
+    slow.add(1, "slow")
+    broken = Repository(saved_models, tmp_path / "broken")
+    broken.add_broken(1)
+    config = tmp_path / "models.config"
+    models = [
+        {"name": "slow", "base_path": slow.base_path},
+        {"name": "broken", "base_path": broken.base_path, "labels": {"stable": 1}},
+        {"name": "absent", "base_path": tmp_path / "nowhere"},
+    ]
+    config.write_text(text_format.MessageToString(model_config(*models)))
+    flags = (f"--model_config_file={config}", "--grpc_max_threads=2")
+    with Server(tmp_path, *flags, rest=False) as server, Client(server.address) as client:
+        assert client.healthy(), "a model that fails does not make the server unhealthy"
+        assert client.status("broken")[0].error
+        with pytest.raises(ModelNotFound):
+            client.status("absent")
+        log = server.log.read_text()
+        assert f"gRPC on {server.address}; models: slow 1\n" in log
+
+        def ask(seconds: float) -> Prediction | ServerError:
+            try:
+                return client.run("slow", {"seconds": np.float32(seconds)})
+            except ServerError as error:
+                return error
+
+        with ThreadPoolExecutor(30) as threads:
+            answers = list(threads.map(ask, [0.2] * 30))
+            refused = [answer for answer in answers if isinstance(answer, ServerError)]
+            assert {error.code for error in refused} == {"RESOURCE_EXHAUSTED"}
+            assert len(answers) - len(refused) >= 18, "two run and sixteen wait"
+            assert refused
+
+            under_way = threads.submit(ask, 2.0)
+            time.sleep(0.5)
+            server.process.send_signal(signal.SIGINT)
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            with Client(server.address, timeout=0.1) as late, pytest.raises(ServerDown):
+                late.status("slow")
+            assert isinstance(under_way.result(), Prediction)
+        assert server.process.wait(15) == 0
+        assert "Traceback" not in server.log.read_text()
