@@ -83,7 +83,7 @@ def run(params: Params) -> None:
             for one in found
         ],
         columns=["file", "label", "faces", "x", "y", "w", "h"],
-    ).astype({side: "Int64" for side in "xywh"})
+    ).astype(dict.fromkeys("xywh", "Int64"))
     write_bytes(Path("reports/faces.csv"), table.to_csv(index=False).encode())
     missed = table[table["faces"] == 0][["file", "label"]]
     write_bytes(Path("reports/no_face.csv"), missed.to_csv(index=False).encode())

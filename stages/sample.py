@@ -6,26 +6,28 @@ Some rubbish is among them on purpose, for `clean` to find. Same parameters, sam
 
 import importlib.util
 import io
-import shutil
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
-from joblib import Parallel, delayed
 from PIL import ExifTags, Image
-from tqdm import tqdm
 
-from celflow.errors import UserError
-from stages.drawing import CAST, SCENES, Design, draw_illustration, draw_scene
+from celflow import errors
+from celflow.files import replacing
+from celflow.parallel import each
+from celflow.params import Params, Sample, load
+from stages.drawing.cast import CAST, Design
+from stages.drawing.pictures import draw_illustration, draw_scene
+from stages.drawing.scenes import SCENES
 
 Box = tuple[int, int, int, int]  # left, top, width, height
 Job = tuple[Callable[..., np.ndarray], tuple]  # what draws a picture, and its arguments but `rng`
 
 # Of each: the package, the file, and how many turns it takes while the others take one. The grey
-# ones are there because a grey picture may be either class; a photograph's two views are one source.
+# ones are there because a grey picture may be of either class.
 SOURCES = {
     "astronaut": ("skimage", "data/astronaut.png", 3),
     "china": ("sklearn", "datasets/images/china.jpg", 3),
@@ -78,46 +80,21 @@ RUBBISH = {
 }
 
 
-@dataclass
-class SampleParams:
-    """How much to draw; the same seed gives the same bytes.
-
-    characters: of the cast, from 2 to its size; illustrations: of each.
-    drawings: of other kinds than characters; photos: cut from installed packages' photographs.
-    """
-
-    seed: int = 7
-    characters: int = 8
-    illustrations: int = 40
-    drawings: int = 160
-    photos: int = 160
-
-
-def make_sample(folder: Path, params: SampleParams) -> None:
+def make_sample(folder: Path, params: Sample, backend: str = "loky") -> None:
     """Write the sample to `folder`, in place of what may be there; nothing is left half-written.
 
     Below `folder`: `cartoon_or_photo/cartoon/<kind>_NNN`, `cartoon_or_photo/photo/<source>__NNN`,
-    `characters/<name>/NNN`, each .jpg or .png, and the files in `RUBBISH`.
+    `characters/<name>/NNN`, each .jpg or .png, and the files in `RUBBISH`. `backend` is joblib's.
 
     Raises:
-        UserError: a count is out of range, or a package ships one of the photographs no more.
+        UserError: a package ships one of the photographs no more.
     """
-    if not 2 <= params.characters <= len(CAST):
-        raise UserError(
-            f"sample.characters is {params.characters}, but the cast has {len(CAST)}: choose 2 to {len(CAST)}"
-        )
     jobs = {**cartoon_jobs(params), **photo_jobs(params), **character_jobs(params)}
-    new = folder.with_name(folder.name + ".new")
-    shutil.rmtree(new, ignore_errors=True)
-    for name in {Path(name).parent for name in jobs}:
-        (new / name).mkdir(parents=True)
-    work = (delayed(write_picture)(new, name, job, params.seed) for name, job in jobs.items())
-    written = Parallel(n_jobs=-1, return_as="generator_unordered")(work)
-    for _ in tqdm(written, "sample", total=len(jobs), unit="picture"):
-        pass
-    add_rubbish(new, generator(params.seed, "rubbish"))
-    shutil.rmtree(folder, ignore_errors=True)
-    new.rename(folder)
+    with replacing(folder) as new:
+        for name in {Path(name).parent for name in jobs}:
+            (new / name).mkdir(parents=True)
+        each(partial(write_picture, new, params.seed), list(jobs.items()), backend, "sample")
+        add_rubbish(new, generator(params.seed, "rubbish"))
 
 
 def generator(seed: int, name: str) -> np.random.Generator:
@@ -125,27 +102,27 @@ def generator(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
-def cartoon_jobs(params: SampleParams) -> dict[str, Job]:
-    """Every drawing by its path without ending: all kinds in turn, and people beyond that number."""
+def cartoon_jobs(params: Sample) -> dict[str, Job]:
+    """Every drawing by its path without ending: all kinds in turn, and some people on top."""
     kinds = list(SCENES)
-    each = {
+    things = {
         f"{kinds[i % len(kinds)]}_{i // len(kinds):03d}": kinds[i % len(kinds)]
         for i in range(params.drawings)
     }
     people = {f"person_{i:03d}": "person" for i in range(params.drawings // 5)}
     return {
-        f"cartoon_or_photo/cartoon/{n}": (scene, (kind,)) for n, kind in (each | people).items()
+        f"cartoon_or_photo/cartoon/{n}": (scene, (kind,)) for n, kind in (things | people).items()
     }
 
 
-def photo_jobs(params: SampleParams) -> dict[str, Job]:
+def photo_jobs(params: Sample) -> dict[str, Job]:
     """Every photograph by its path without ending: the sources in turn, by their weights."""
     turns = [name for turn in range(3) for name, (_, _, weight) in SOURCES.items() if weight > turn]
     names = [turns[i % len(turns)] for i in range(params.photos)]
     jobs: dict[str, Job] = {}
     for source in dict.fromkeys(names):
-        height, width = read_source(source).shape[:2]
-        crops = spread_crops(width, height, names.count(source), generator(params.seed, source))
+        rng = generator(params.seed, source)
+        crops = spread_crops(read_source(source), names.count(source), rng)
         jobs |= {
             f"cartoon_or_photo/photo/{source}__{i:03d}": (photo, (source, c))
             for i, c in enumerate(crops)
@@ -153,7 +130,7 @@ def photo_jobs(params: SampleParams) -> dict[str, Job]:
     return jobs
 
 
-def character_jobs(params: SampleParams) -> dict[str, Job]:
+def character_jobs(params: Sample) -> dict[str, Job]:
     """Every illustration by its path without ending."""
     return {
         f"characters/{design.name}/{i:03d}": (illustration, (design,))
@@ -162,12 +139,12 @@ def character_jobs(params: SampleParams) -> dict[str, Job]:
     }
 
 
-def write_picture(folder: Path, name: str, job: Job, seed: int) -> None:
+def write_picture(folder: Path, seed: int, named_job: tuple[str, Job]) -> None:
     """Draw one picture and write it as JPEG or PNG; neither format nor size tells the class."""
+    name, (draw, arguments) = named_job
     rng = generator(seed, name)
-    draw, arguments = job
     path = folder / name
-    if rng.uniform() < 0.65:
+    if rng.uniform() < 0.75:
         path.with_suffix(".jpg").write_bytes(jpeg(draw(*arguments, rng), int(rng.integers(75, 96))))
     else:
         path.with_suffix(".png").write_bytes(png(draw(*arguments, rng)))
@@ -186,8 +163,8 @@ def scene(kind: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def illustration(design: Design, rng: np.random.Generator) -> np.ndarray:
-    """A character, 300 to 420 pixels high, as uint8 [H, W, 3]."""
-    height = int(rng.integers(300, 421))
+    """A character, 340 to 420 pixels high, as uint8 [H, W, 3]."""
+    height = int(rng.integers(340, 421))
     return draw_illustration(design, round(height * rng.choice([0.7, 0.8, 1.0])), height, rng)
 
 
@@ -208,19 +185,29 @@ def read_source(source: str) -> np.ndarray:
     """A photograph as uint8 [H, W, 3], read from the package without importing it."""
     package, inner, _ = SOURCES[source]
     spec = importlib.util.find_spec(package)
-    path = (
-        Path(spec.submodule_search_locations[0]) / inner
-        if spec and spec.submodule_search_locations
-        else Path(inner)
-    )
+    folders = spec.submodule_search_locations if spec else None
+    path = Path(folders[0] if folders else package) / inner
     if not path.is_file():
-        raise UserError(f"{package} ships no {inner}: install the version in requirements.lock")
+        raise errors.UserError(
+            f"{package} ships no {inner}: install the version in requirements.lock"
+        )
     with Image.open(path) as picture:
         return np.asarray(picture.convert("RGB"))
 
 
-def spread_crops(width: int, height: int, count: int, rng: np.random.Generator) -> list[Box]:
-    """`count` parts of a picture, each the least like those before it among 40 random ones."""
+def spread_crops(pixels: np.ndarray, count: int, rng: np.random.Generator) -> list[Box]:
+    """`count` parts of a picture: of 40 random ones the least like those before it, and not empty.
+
+    `pixels` is uint8 [H, W, 3].
+    """
+    height, width = pixels.shape[:2]
+    coarse = cv2.resize(pixels, (width // 8, height // 8), interpolation=cv2.INTER_AREA)
+
+    def dullness(crop: Box) -> float:
+        left, top, wide, high = (n // 8 for n in crop)
+        part = coarse[top : top + high, left : left + wide]
+        return 1 - min(float(part.std(axis=(0, 1)).mean()) / 30, 1)
+
     crops: list[Box] = []
     for _ in range(count):
         choices = []
@@ -228,12 +215,10 @@ def spread_crops(width: int, height: int, count: int, rng: np.random.Generator) 
             ratio = rng.choice([0.67, 0.75, 0.8, 1.0, 1.25, 1.33, 1.5])
             long = min(rng.uniform(0.4, 1.0) * min(width, height), 620)
             w, h = round(long * min(1, ratio)), round(long * min(1, 1 / ratio))
-            choices.append(
-                (int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1)), w, h)
-            )
-        crops.append(
-            min(choices, key=lambda c: max((overlap(c, other) for other in crops), default=0))
-        )
+            left, top = rng.integers(width - w + 1), rng.integers(height - h + 1)
+            choices.append((int(left), int(top), w, h))
+        scores = [max((overlap(c, d) for d in crops), default=0) + dullness(c) for c in choices]
+        crops.append(choices[int(np.argmin(scores))])
     return crops
 
 
@@ -268,8 +253,6 @@ def add_rubbish(folder: Path, rng: np.random.Generator) -> None:
     shared: dict[str, bytes] = {}
     for name, fault in RUBBISH.items():
         path = folder / name
-        if not path.parent.exists():
-            continue
         if fault == "exact_duplicate":
             data = last
         elif fault == "near_duplicate":
@@ -287,21 +270,20 @@ def add_rubbish(folder: Path, rng: np.random.Generator) -> None:
 
 def spoiled(name: str, fault: str, rng: np.random.Generator) -> bytes:
     """The bytes of a fresh picture that suits the folder, with the fault."""
+    if fault == "empty":
+        return b""
+    if fault == "text":
+        return b"<html><head><title>404 Not Found</title></head><body>Not Found</body></html>\n"
     folder = name.split("/")[1]
     if folder == "photo" and (source := Path(name).name.partition("__")[0]) in SOURCES:
-        height, width = read_source(source).shape[:2]
-        pixels = photo(source, spread_crops(width, height, 1, rng)[0], rng)
+        pixels = photo(source, spread_crops(read_source(source), 1, rng)[0], rng)
     elif folder in ("photo", "cartoon"):
         pixels = scene(list(SCENES)[rng.integers(len(SCENES))], rng)
     else:
         pixels = illustration(next(design for design in CAST if design.name == folder), rng)
-    if fault == "empty":
-        return b""
     if fault == "truncated":
         whole = jpeg(pixels, 90)
         return whole[: len(whole) * 2 // 5]
-    if fault == "text":
-        return b"<html><head><title>404 Not Found</title></head><body>Not Found</body></html>\n"
     if fault == "png_named_jpg":
         return png(pixels)
     if fault == "one_pixel":
@@ -329,14 +311,10 @@ def spoiled(name: str, fault: str, rng: np.random.Generator) -> bytes:
     return png(pixels) if name.endswith(".png") else jpeg(pixels, 92)
 
 
-def main() -> None:
+def run(params: Params) -> None:
     """Write `data/sample`, as `params.yaml` says."""
-    from celflow.params import load
-
-    make_sample(Path("data/sample"), load().sample)
+    make_sample(Path("data/sample"), params.sample, params.data.backend)
 
 
 if __name__ == "__main__":
-    from celflow.errors import run
-
-    run(main)
+    errors.run(lambda: run(load()))

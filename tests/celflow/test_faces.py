@@ -49,14 +49,14 @@ def test_no_face_in_noise_or_in_a_tiny_picture(noise):
 
 
 def test_boxes_are_in_pixels_of_the_full_picture(monkeypatch, noise):
-    monkeypatch.setattr(faces, "_by_animeface", lambda small: [Box(10, 20, 30, 40)])
+    monkeypatch.setattr(faces, "by_animeface", lambda small: [Box(10, 20, 30, 40)])
     found = faces.detect(noise(400, 800), detect_side=200)
     assert found == [Box(40, 80, 120, 160)]
 
 
 def test_the_largest_face_comes_first_and_small_finds_go(monkeypatch, noise):
     found = [Box(0, 0, 30, 30), Box(50, 0, 60, 60), Box(9, 9, 10, 10)]
-    monkeypatch.setattr(faces, "_by_animeface", lambda small: found)
+    monkeypatch.setattr(faces, "by_animeface", lambda small: found)
     assert [box.w for box in faces.detect(noise(200, 200))] == [60, 30]
 
 
