@@ -184,11 +184,11 @@ def _undone_on_error(client: Client) -> Iterator[None]:
     before = read_config()
     try:
         yield
-    except UserError:
+    except UserError as error:
         if before.model_config_list.config:
             _write(before)
             client.reload_config(before)
-        raise
+        raise UserError(f"nothing has changed, because {error}") from error
 
 
 def _confirm(client: Client, wanted: Mapping[str, Aliases]) -> None:
