@@ -1,0 +1,83 @@
+"""How answers look: bars, the verdict at a glance, and what to do where there is no answer."""
+
+import re
+from collections.abc import Sequence
+from html import escape
+
+import streamlit as st
+
+from dashboard.server import Answer
+from serving.client import ModelNotFound, ServerDown, ServerError, default_address
+
+Ranking = Sequence[tuple[str, float]]
+
+
+def top(answer: Answer, picture: int = 0) -> str:
+    """The name that the model thinks best for one of its pictures."""
+    return answer.rankings[picture][0][0]
+
+
+def show_verdict(word: str, note: str, agreed: bool = True) -> None:
+    """Say the outcome in one big word, and how it came about in a small line."""
+    kind = "verdict" if agreed else "verdict split"
+    st.html(
+        f'<div class="{kind}"><b>{escape(word)}</b><span class="note">{escape(note)}</span></div>'
+    )
+
+
+def show_bars(title: str, note: str, ranking: Ranking) -> None:
+    """One model's names and scores (0 to 1), the best first, as horizontal percentages."""
+    rows = "".join(_bar(name, score, first=i == 0) for i, (name, score) in enumerate(ranking))
+    st.html(
+        f'<div class="who"><b>{escape(title)}</b><span>{escape(note)}</span></div>'
+        f'<div class="bars">{rows}</div>'
+    )
+
+
+def note(answer: Answer) -> str:
+    """Which version answered, and how fast."""
+    return f"version {answer.version} · {answer.milliseconds:.1f} ms"
+
+
+def show_error(error: ServerError, model: str, version: int | str = "stable") -> None:
+    """Say why a model gave no answer, and what to do about it."""
+    if isinstance(error, ServerDown):
+        st.error(
+            f"**The model server is down.** Nothing answers at {plain(default_address())}. "
+            "Start everything with `celflow up`, or the server alone with `celflow serve`.",
+            icon=":material/cloud_off:",
+        )
+    elif isinstance(error, ModelNotFound) and version == "stable":
+        st.warning(
+            f"**{plain(model)} is not served yet.** Run `dvc repro`, then `celflow deploy`.",
+            icon=":material/hourglass_empty:",
+        )
+    elif isinstance(error, ModelNotFound):
+        st.warning(
+            f"**{plain(model)}: {plain(label(version))} is not served.** "
+            "Choose another version, or run `celflow deploy`.",
+            icon=":material/hourglass_empty:",
+        )
+    else:
+        st.error(f"**{plain(model)} gave no answer.** {plain(str(error))}", icon=":material/error:")
+
+
+def label(version: int | str) -> str:
+    """A version's name for people."""
+    people = {"stable": "stable (champion)", "canary": "canary (challenger)"}
+    return people.get(str(version), f"version {version}")
+
+
+def plain(text: str) -> str:
+    """`text` so that Markdown shows it as it is."""
+    return re.sub(r"([\\`*_{}\[\]()#+!~|:$<>&])", r"\\\1", text)
+
+
+def _bar(name: str, score: float, first: bool) -> str:
+    percent = min(max(100 * score, 0.0), 100.0)
+    best = " best" if first else ""
+    return (
+        f'<span class="name{best}" title="{escape(name)}">{escape(name)}</span>'
+        f'<span class="track{best}"><i style="width:{percent:.1f}%"></i></span>'
+        f'<span class="share{best}">{percent:.1f} %</span>'
+    )

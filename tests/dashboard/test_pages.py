@@ -1,0 +1,207 @@
+"""Each page against a model server with fixed answers."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from celflow import faces
+from celflow.faces import Box
+
+from .fake_model_server import FakeServer
+
+ROOT = Path(__file__).parents[2]
+TWO_FACES = [Box(40, 30, 30, 30), Box(5, 5, 24, 24)]
+
+
+def try_it() -> None:
+    from dashboard import try_it
+
+    try_it.page()
+
+
+def compare() -> None:
+    from dashboard import compare
+
+    compare.page()
+
+
+@pytest.fixture
+def fake(monkeypatch, tmp_path):
+    """A running server; no gallery; a detector that finds two faces."""
+    import streamlit as st
+
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
+    server = FakeServer()
+    monkeypatch.setenv("CELFLOW_SERVER", server.address)
+    monkeypatch.setattr("dashboard.pictures.detect", lambda *_: TWO_FACES)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def picture(noise, encode) -> tuple[str, bytes]:
+    return "drawn.png", encode(noise(80, 120))
+
+
+def opened(page, picture: tuple[str, bytes] | None) -> AppTest:
+    """The page after a picture was chosen."""
+    test = AppTest.from_function(page, default_timeout=30)
+    if picture:
+        test.session_state["picture"] = picture
+    test.run()
+    assert not test.exception
+    return test
+
+
+def text(test: AppTest) -> str:
+    """All that the page says."""
+    said = [element.proto.body for element in test.get("html")]
+    for kind in ("title", "subheader", "caption", "error", "warning", "info"):
+        said += [element.value for element in getattr(test, kind)]
+    return "\n".join(said).replace("\\", "")
+
+
+def test_without_a_picture_the_page_says_what_to_do(fake):
+    said = text(opened(try_it, None))
+    assert "Upload a picture" in said
+    assert "No samples" in said
+
+
+def test_every_model_answers_and_the_verdict_is_theirs(fake, picture):
+    said = text(opened(try_it, picture))
+    assert "Cartoon" in said and "both models agree" in said
+    assert "91.0 %" in said and "98.5 %" in said
+    assert "version 2" in said
+
+
+def test_models_that_disagree(fake, picture):
+    fake.labels["xception"]["stable"] = 1
+    said = text(opened(try_it, picture))
+    assert "The models disagree" in said and "xception says photo" in said
+
+
+def test_each_face_has_its_crop_and_three_names(fake, picture):
+    said = text(opened(try_it, picture))
+    assert "Face 1: Chiyo" in said and "Face 2: Daiki" in said
+    (crops,) = fake.received["character_cnn"]
+    assert len(crops) == 2
+    assert said.count("Daiki") >= 2 and "Face 3" not in said
+
+
+def test_no_face_and_the_whole_picture_instead(fake, picture, monkeypatch):
+    monkeypatch.setattr("dashboard.pictures.detect", lambda *_: [])
+    test = opened(try_it, picture)
+    assert "No face was found" in text(test)
+    assert "character_cnn" not in fake.received
+    test.toggle(key="whole").set_value(True).run()
+    assert "Face 1: Chiyo" in text(test)
+
+
+@pytest.mark.parametrize("page", [try_it, compare])
+@pytest.mark.parametrize("content", [b"", b"no picture at all", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
+def test_rubbish_is_called_so(fake, page, content):
+    said = text(opened(page, ("rubbish.jpg", content)))
+    assert "rubbish.jpg is no usable picture" in said
+    assert not fake.received
+
+
+@pytest.mark.parametrize("page", [try_it, compare])
+def test_a_server_that_is_down(fake, picture, page):
+    fake.stop()
+    said = text(opened(page, picture))
+    assert "The model server is down" in said and "celflow up" in said
+
+
+def test_a_model_that_is_not_served(fake, picture):
+    del fake.models["xception"]
+    said = text(opened(try_it, picture))
+    assert "xception is not served yet" in said and "celflow deploy" in said
+    assert "91.0 %" in said
+
+
+def test_compare_two_models_and_two_versions(fake, picture):
+    test = opened(compare, picture)
+    assert "Both say cartoon" in text(test)
+    test.selectbox(key="version-b-xception").set_value(1).run()
+    said = text(test)
+    assert "They disagree" in said and "cartoon on the left, photo on the right" in said
+    assert "version 1" in said and " ms" in said
+
+    test.selectbox(key="model-a").set_value("character_cnn").run()
+    said = text(test)
+    assert "Chiyo on the left, Botan on the right" in said
+    first = fake.received["character_cnn"][-1]
+    test.selectbox(key="face").set_value(1).run()
+    assert not test.exception
+    assert fake.received["character_cnn"][-1] != first
+
+
+def test_compare_a_label_that_nobody_bears(fake, picture):
+    test = opened(compare, picture)
+    test.selectbox(key="version-a-colours").set_value("canary").run()
+    said = text(test)
+    assert "canary" in said and not test.exception
+    assert "98.5 %" in said
+
+
+def test_answers_follow_a_promotion(fake, picture):
+    test = opened(try_it, picture)
+    assert "98.5 %" in text(test)
+    fake.labels["xception"]["stable"] = 1
+    test.run()
+    assert "98.5 %" not in text(test) and "70.0 %" in text(test)
+
+
+def test_the_gallery_shows_samples_and_opens_one(fake, noise, encode, tmp_path):
+    folder = tmp_path / "data/sample/cartoon_or_photo/cartoon"
+    folder.mkdir(parents=True)
+    for i in range(6):
+        (folder / f"{i}.png").write_bytes(encode(noise(40, 60, i)))
+    (folder / "rubbish.png").write_bytes(b"rubbish")
+    test = opened(try_it, None)
+    test.button(key="pick-0").click().run()
+    assert not test.exception
+    assert "98.5 %" in text(test)
+
+
+def test_the_frame_says_what_is_served(fake):
+    test = AppTest.from_file(str(ROOT / "dashboard/app.py"), default_timeout=30).run()
+    assert not test.exception
+    said = text(test)
+    assert "<b>up</b>" in said and "v2, v1" in said
+    fake.stop()
+    assert "<b>down</b>" in text(test.run())
+
+
+def test_broken_params_are_one_line(fake, tmp_path):
+    (tmp_path / "params.yaml").write_text("seed: seven\n")
+    test = AppTest.from_file(str(ROOT / "dashboard/app.py"), default_timeout=30).run()
+    assert not test.exception
+    assert "params.yaml" in text(test)
+
+
+def test_the_page_needs_neither_tensorflow_nor_the_stages():
+    code = (
+        "import sys; from dashboard import try_it, compare;"
+        "print([m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'keras', 'stages')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_page_cuts_faces_as_training_does(fake, picture, noise):
+    opened(try_it, picture)
+    from celflow.images import open_image
+
+    (crops,) = fake.received["character_cnn"]
+    pixels = open_image(picture[1]).pixels
+    assert np.array_equal(open_image(crops[0]).pixels, faces.crop(pixels, TWO_FACES[0]))

@@ -1,0 +1,79 @@
+"""The page as a visitor sees it, in headless chromium."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+pytestmark = pytest.mark.slow
+QUIET = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture
+def page():
+    chromium = shutil.which("chromium")
+    assert chromium, "the browser test needs chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
+        yield page
+        browser.close()
+
+
+def upload(page: Page, file: Path) -> None:
+    page.locator("input[type=file]").set_input_files(str(file))
+
+
+def test_try_it_upload_and_promotion(house, page):
+    page.goto(house.dashboard_url)
+    expect(page.get_by_text("Model server: up")).to_be_visible()
+    upload(page, house.picture)
+    answers = page.locator(".st-key-cartoon-or-photo")
+    expect(answers.get_by_text("colours", exact=True)).to_be_visible()
+    expect(answers.get_by_text("version 1 ·").first).to_be_visible()
+    before = answers.inner_text()
+    assert "photo" in before and "%" in before
+
+    house.promote("colours", 2)
+    try:
+        page.locator(".st-key-again button").click()
+        expect(answers.get_by_text("version 2 ·").first).to_be_visible()
+        lines = answers.inner_text().split("colours")[-1].split("xception")[0].split()
+        assert lines[lines.index("photo") + 1].startswith(("9", "8", "7", "6", "5", "100"))
+    finally:
+        house.celflow("rollback", "colours")
+
+
+def test_who_is_it(house, page):
+    folder = house.folder / "data/clean/characters"
+    picture = sorted(next(path for path in sorted(folder.iterdir())).glob("*.png"))[0]
+    page.goto(house.dashboard_url)
+    upload(page, picture)
+    who = page.locator(".st-key-who-is-it")
+    expect(who.get_by_text("Who is it?")).to_be_visible()
+    expect(
+        who.get_by_text("Face 1").or_(who.get_by_text("No face was found")).first
+    ).to_be_visible()
+
+
+def test_compare_two_versions(house, page):
+    page.goto(f"{house.dashboard_url}/compare")
+    upload(page, house.picture)
+    expect(page.locator(".st-key-answer-a")).to_contain_text("%")
+    expect(page.locator(".st-key-answer-b")).to_contain_text("ms")
+    expect(page.locator(".st-key-agreement")).to_be_visible()
+
+
+def test_rubbish_is_called_so(house, page, tmp_path):
+    rubbish = tmp_path / "rubbish.png"
+    rubbish.write_bytes(b"this is no picture")
+    page.goto(house.dashboard_url)
+    upload(page, rubbish)
+    expect(page.get_by_text("is no usable picture")).to_be_visible()
+    assert "Traceback" not in page.content()
