@@ -170,7 +170,8 @@ class _State:
 
 
 def _scores(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
-    return model.predict(pixels, batch_size=32, verbose=0)
+    batches = (pixels[i : i + 32] for i in range(0, len(pixels), 32))
+    return np.concatenate([model.predict_on_batch(batch) for batch in batches])
 
 
 def _reseed(model: keras.Model, rng: np.random.Generator) -> None:
