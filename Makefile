@@ -32,8 +32,8 @@ lock: ## Write requirements.lock anew from pyproject.toml (needs uv).
 		--extra dev pyproject.toml --output-file requirements.lock
 
 clean: ## Remove what the pipeline and the servers made; the installed environment stays.
-	rm -rf data models runs exports registered checkpoints reports metrics plots \
-		served logs mlflow.db* mlartifacts .dvc/cache .dvc/tmp dvc.lock.bak
+	rm -rf data models runs exports registered checkpoints plots \
+		served logs mlflow.db* mlartifacts .dvc/cache .dvc/tmp
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \

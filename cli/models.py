@@ -1,12 +1,16 @@
 """`celflow models`, `promote`, `rollback`, `deploy`: what is registered and what is served."""
 
 from enum import Enum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from celflow.errors import UserError
 from cli.options import SERVER, Server
+
+if TYPE_CHECKING:
+    from celflow.registry import Version
+    from serving.deploy import Deployed
 
 Model = Annotated[str, typer.Argument(help="A registered model, such as xception.")]
 
@@ -90,10 +94,10 @@ def deploy(server: Server = SERVER) -> None:
         done = deploy.deploy(client)
     for model, aliases in sorted(done.aliases.items()):
         print(f"{model}: " + ", ".join(f"{a} {v}" for a, v in sorted(aliases.items())))
-    _say_if_no_server(done.confirmed, server)
+    _say_the_rest(done, server)
 
 
-def _promote(version: "registry.Version", alias: str, server: str) -> None:  # type: ignore[name-defined]  # noqa: F821
+def _promote(version: "Version", alias: str, server: str) -> None:
     from serving import deploy
     from serving.client import Client
 
@@ -103,9 +107,11 @@ def _promote(version: "registry.Version", alias: str, server: str) -> None:  # t
     label = deploy.LABELS[alias]
     if done.confirmed:
         print(f"{server} answers {version.model}:{label} with version {version.version}")
-    _say_if_no_server(done.confirmed, server)
+    _say_the_rest(done, server)
 
 
-def _say_if_no_server(confirmed: bool, server: str) -> None:
-    if not confirmed:
+def _say_the_rest(done: "Deployed", server: str) -> None:
+    for failure in done.failed:
+        print(f"left out: {failure}")
+    if not done.confirmed:
         print(f"no model server answers at {server}; the next one to start serves it so")

@@ -11,13 +11,16 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from celflow.errors import UserError
 from cli import options
 from cli.options import GrpcPort, Host, RestPort
+
+if TYPE_CHECKING:
+    from serving.client import Client
 
 LOGS = Path("logs")
 START_TIMEOUT = 180.0  # seconds; TensorFlow alone may take 30 to import
@@ -111,8 +114,13 @@ def up(
 
 
 def _services(
-    host: str, grpc_port: int, rest_port: int, dashboard_port: int, mlflow_port: int, client: "Client"  # type: ignore[name-defined]  # noqa: F821, E501
-) -> list[Service]:  # fmt: skip
+    host: str,
+    grpc_port: int,
+    rest_port: int,
+    dashboard_port: int,
+    mlflow_port: int,
+    client: "Client",
+) -> list[Service]:
     from celflow import registry
     from cli.serve import server_command
 
@@ -191,7 +199,9 @@ def _wait(services: list[Service]) -> None:
             time.sleep(0.2)
 
 
-def _try_everything(client: "Client", aliases: dict, services: list[Service]) -> bool:  # type: ignore  # noqa: F821
+def _try_everything(
+    client: "Client", aliases: dict[str, dict[str, int]], services: list[Service]
+) -> bool:
     import numpy as np
     from rich.console import Console
     from rich.table import Table

@@ -4,8 +4,8 @@ Writes served/<model>/<version>/ and served/models.config, a TensorFlow Serving 
 embedded server and the real one read alike.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copytree, rmtree
@@ -17,7 +17,7 @@ from celflow import registry
 from celflow.errors import UserError
 from celflow.files import replacing, write_bytes
 from celflow.images import encode_png
-from serving.client import Client, ServerError
+from serving.client import BadInput, Client, LoadFailed, ServerDown, ServerError
 from serving.protos import model_server_config_pb2
 
 SERVED = Path("served")
@@ -30,10 +30,16 @@ Aliases = dict[str, int]  # alias to version
 
 @dataclass(frozen=True)
 class Deployed:
-    """What a deployment did: aliases by model, and whether a running server confirmed them."""
+    """What a deployment did.
+
+    aliases: what is served, by model.
+    confirmed: whether a running server answers so.
+    failed: why a version that was not asked for by name could not be loaded; it is not served.
+    """
 
     aliases: dict[str, Aliases]
     confirmed: bool
+    failed: list[str]
 
 
 def registered_aliases() -> dict[str, Aliases]:
@@ -44,14 +50,18 @@ def registered_aliases() -> dict[str, Aliases]:
     }
 
 
-def deploy(client: Client, aliases: Mapping[str, Aliases] | None = None) -> Deployed:
+def deploy(
+    client: Client,
+    aliases: Mapping[str, Aliases] | None = None,
+    must: Collection[tuple[str, int]] | None = None,
+) -> Deployed:
     """Serve `aliases` (default: the registry's); returns when a running server answers so.
 
-    A version that fails to load leaves config and server as they were. Where no server runs, the
-    config waits for the next one.
+    Where a version of `must` (default: every champion) fails to load, config and server stay as
+    they were; another one that fails is left out. Where no server runs, the config waits for one.
 
     Raises:
-        UserError: a version could not be loaded, or the registry is empty.
+        UserError: a version of `must` could not be loaded, or the registry is empty.
     """
     wanted = dict(registered_aliases() if aliases is None else aliases)
     if not wanted:
@@ -61,20 +71,22 @@ def deploy(client: Client, aliases: Mapping[str, Aliases] | None = None) -> Depl
             materialize(registry.get(model, number))
     if not client.healthy():
         _write(build_config(wanted, wanted))
-        return Deployed(wanted, confirmed=False)
+        return Deployed(wanted, confirmed=False, failed=[])
+    if must is None:
+        must = [(m, a[registry.CHAMPION]) for m, a in wanted.items() if registry.CHAMPION in a]
     with _undone_on_error(client):
         # Labels may only point at versions that are loaded, so those are loaded first.
         before = {model: labels for model, labels in _labels_now().items() if model in wanted}
-        loading = build_config(wanted, before, also=before)
-        client.reload_config(loading)
-        for model, versions in wanted.items():
-            for number in {*versions.values()}:
-                client.wait_available(model, number, LOAD_TIMEOUT)
-        final = build_config(wanted, wanted)
+        failed = _load(client, build_config(wanted, before, also=before), wanted, must)
+        served = {
+            model: {alias: n for alias, n in versions.items() if (model, n) not in failed}
+            for model, versions in wanted.items()
+        }
+        final = build_config(served, served)
         _write(final)
         client.reload_config(final)
-        _confirm(client, wanted)
-    return Deployed(wanted, confirmed=True)
+        _confirm(client, served)
+    return Deployed(served, confirmed=True, failed=list(failed.values()))
 
 
 def promote(client: Client, version: registry.Version, alias: str) -> Deployed:
@@ -93,7 +105,8 @@ def promote(client: Client, version: registry.Version, alias: str) -> Deployed:
             del after[registry.CHALLENGER]
         if now.get(registry.CHAMPION) not in (None, version.version):
             after[registry.PREVIOUS] = now[registry.CHAMPION]
-    deployed = deploy(client, {**wanted, version.model: after})
+    must = [(version.model, version.version)]
+    deployed = deploy(client, {**wanted, version.model: after}, must)
     for name in {*now, *after}:
         if now.get(name) != after.get(name):
             registry.set_alias(version.model, name, after.get(name))
@@ -112,9 +125,12 @@ def previous(model: str) -> registry.Version:
 def materialize(version: registry.Version) -> Path:
     """Lay a version where the server reads it, whole or not at all; returns the folder."""
     folder = SERVED / version.model / str(version.version)
-    if not (folder / "saved_model.pb").is_file():
+    content, label = version.tags.get("content", ""), folder / "celflow_content"
+    # The number alone is not enough: a new registry counts from 1 again.
+    if not label.is_file() or label.read_text() != content:
         with registry.saved_model(version) as source, replacing(folder) as beside:
             copytree(source, beside, dirs_exist_ok=True)
+            (beside / label.name).write_text(content)
     return folder
 
 
@@ -187,8 +203,33 @@ def _undone_on_error(client: Client) -> Iterator[None]:
     except UserError as error:
         if before.model_config_list.config:
             _write(before)
-            client.reload_config(before)
+            with suppress(ServerError):
+                client.reload_config(before)
         raise UserError(f"nothing has changed, because {error}") from error
+
+
+def _load(
+    client: Client,
+    config: "model_server_config_pb2.ModelServerConfig",
+    wanted: Mapping[str, Aliases],
+    must: Collection[tuple[str, int]],
+) -> dict[tuple[str, int], str]:
+    """Let the server load all versions; returns those that failed, and why."""
+    try:
+        client.reload_config(config)
+    except (ServerDown, BadInput):
+        raise
+    except ServerError:
+        pass  # it says that some version failed; the statuses below say which
+    failed = {}
+    for model, number in {(model, n) for model, a in wanted.items() for n in a.values()}:
+        try:
+            client.wait_available(model, number, LOAD_TIMEOUT)
+        except LoadFailed as error:
+            if (model, number) in must:
+                raise
+            failed[model, number] = str(error)
+    return failed
 
 
 def _confirm(client: Client, wanted: Mapping[str, Aliases]) -> None:

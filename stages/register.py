@@ -42,18 +42,23 @@ def run(model: str, params: Params) -> None:
 
 
 def git_commit() -> str:
-    """The commit that is checked out, with `-dirty` where tracked files differ; or `none`."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    return described.stdout.strip() or "none"
+    """The commit that is checked out, `none` outside of git; `-dirty` where the code differs."""
+    head = _git("rev-parse", "HEAD")
+    if head.returncode:
+        return "none"
+    # What the pipeline itself writes (metrics, dvc.lock) does not count.
+    same = _git("diff", "--quiet", "HEAD", "--", "celflow", "stages", "params.yaml", "dvc.yaml")
+    return head.stdout.strip() + ("-dirty" if same.returncode else "")
 
 
 def test_hash(task: str) -> str:
     """A digest of the test pictures: figures may be compared where it is the same."""
     lines = manifest.manifest_path(task).read_text(encoding="utf-8").splitlines()
     return _md5("\n".join(line for line in lines if ",test," in line).encode())
+
+
+def _git(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *words], capture_output=True, text=True)
 
 
 def _md5(content: bytes) -> str:

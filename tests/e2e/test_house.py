@@ -140,6 +140,10 @@ def test_a_version_that_does_not_load_leaves_the_old_one(house):
     error = house.fails("celflow", *words)
     assert "nothing has changed" in error and f"character_cnn {number}" in error
     assert answered_by(house, "character_cnn") == 1
+    # Registered it is, as challenger; that stops nobody else's promotion.
+    done = house.celflow("promote", "colours", 1, "--force")
+    assert f"left out: character_cnn version {number}" in done.stdout
+    assert "answers colours:stable with version 1" in done.stdout
     assert f"│ {number} " in house.run("celflow", "models").stdout
     champion = (
         "import celflow.registry as r; print(r.with_alias('character_cnn', 'champion').version)"
