@@ -20,22 +20,24 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
     server: Server = SERVER,
 ) -> None:
-    """Ask a model about pictures; a table, or JSON."""
+    """Ask a model about pictures; a table, or JSON. Character models are asked about each face."""
     from rich.console import Console
     from rich.table import Table
 
     from serving.client import Client
 
-    pictures = [_read(file) for file in files]
+    pictures = [(str(file), _read(file)) for file in files]
+    if _wants_faces(model):
+        pictures = [cut for name, picture in pictures for cut in _faces(name, picture)]
     chosen = int(version) if version and version.isdigit() else version or "stable"
     answers: list[dict[str, Any]] = []
     with Client(server) as client:
-        for file, picture in zip(files, pictures, strict=True):
+        for name, picture in pictures:
             answer = client.predict(model, [picture], chosen)
             best = answer.classifications()[0]
             answers.append(
                 {
-                    "file": str(file),
+                    "file": name,
                     "model": model,
                     "version": answer.version,
                     "milliseconds": round(answer.milliseconds, 1),
@@ -56,6 +58,33 @@ def predict(
             str(one["milliseconds"]),
         )
     Console().print(table)
+
+
+def _wants_faces(model: str) -> bool:
+    from celflow.params import load
+
+    params = load()
+    known = params.models.get(model)
+    whole = params.facecrop.detector == "none"
+    return known is not None and known.task == "characters" and not whole
+
+
+def _faces(name: str, picture: bytes) -> list[tuple[str, bytes]]:
+    """The faces of a picture, named and cut as in training; the whole picture if there are none."""
+    from celflow.faces import crop, detect
+    from celflow.images import encode_png, open_image
+    from celflow.params import load
+
+    knobs = load().facecrop
+    pixels = open_image(picture).pixels
+    cascade = Path(knobs.cascade) if knobs.cascade else None
+    found = detect(pixels, cascade, knobs.detect_side, knobs.min_face)
+    if not found:
+        return [(f"{name} (no face found)", picture)]
+    return [
+        (f"{name} face {number}", encode_png(crop(pixels, face)))
+        for number, face in enumerate(found, 1)
+    ]
 
 
 def _read(file: Path) -> bytes:
