@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from celflow.errors import UserError
+from celflow.params import PARAMS_FILE
 
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -47,9 +48,15 @@ class Version:
 
 
 def connect() -> MlflowClient:
-    """A client for `MLFLOW_TRACKING_URI`, or for the SQLite file of the project."""
+    """A client for `MLFLOW_TRACKING_URI`, or for the SQLite file of the project.
+
+    Raises:
+        UserError: neither is there (a new SQLite file in any odd folder would help nobody).
+    """
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         mlflow.set_tracking_uri(DEFAULT_URI)
+    if is_default() and not PARAMS_FILE.is_file():
+        raise UserError(f"no {PARAMS_FILE} here: run from the project's folder")
     # MLflow's own retries of a server that is not there take minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     return MlflowClient()

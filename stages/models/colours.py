@@ -98,17 +98,14 @@ def export(folder: Path, labels: list[str]) -> Any:
     """The same measure in TensorFlow's ops."""
     import tensorflow as tf
 
-    from stages.models.graph import Classifier
+    from stages.models.graph import Classifier, resize_as_opencv
 
     saved = json.loads((folder / "model.json").read_text())
     side, colours = saved["side"], saved["colours"]
 
     def per_image(image: tf.Tensor) -> tf.Tensor:
-        # cv2.resize is bilinear without antialiasing, rounded to whole numbers.
-        scaled = tf.image.resize(image, [side, side], method="bilinear", antialias=False)
-        packed = tf.reduce_sum(
-            tf.cast(tf.round(scaled), tf.int32) * tf.constant([65536, 256, 1]), axis=-1
-        )
+        scaled = tf.cast(resize_as_opencv(image, side), tf.int32)
+        packed = tf.reduce_sum(scaled * tf.constant([65536, 256, 1]), axis=-1)
         counts = tf.unique_with_counts(tf.reshape(packed, [-1])).count
         top = tf.math.top_k(counts, tf.minimum(colours, tf.size(counts)), sorted=False).values
         return tf.cast(tf.reduce_sum(top), tf.float32) / float(side * side)

@@ -31,6 +31,7 @@ def upload(page: Page, file: Path) -> None:
 
 
 def test_try_it_upload_and_promotion(house, page):
+    house.reset()
     page.goto(house.dashboard_url)
     expect(page.get_by_text("Model server: up")).to_be_visible()
     upload(page, house.picture)

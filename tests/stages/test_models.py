@@ -67,8 +67,8 @@ def test_graph_and_opencv_agree(classifier, tmp_path):
     answer = loaded.signatures["serving_default"](image_bytes=data)
     ours, theirs = answer["scores"].numpy(), colours.predict(folder, paths)
     assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).all()
-    # OpenCV's resize counts in whole numbers, TensorFlow's in floats: a pixel may differ by one.
-    assert np.abs(ours - theirs).max() < 0.05
+    # The weights of OpenCV's resize are rounded from other floats: a pixel in 10 000 may differ by 1.
+    assert np.abs(ours - theirs).max() < 0.01
     assert answer["classes"].numpy()[5].tolist() == [b"cartoon", b"photo"]
 
 
@@ -128,4 +128,4 @@ def test_graph_and_opencv_decide_alike_on_real_pictures(real_data, tmp_path):
         [module.from_bytes(tf.constant([Path(p).read_bytes()]))["scores"] for p in paths]
     )
     theirs = colours.predict(tmp_path, paths)
-    assert np.mean(ours.argmax(axis=1) == theirs.argmax(axis=1)) >= 0.98
+    assert np.mean(ours.argmax(axis=1) == theirs.argmax(axis=1)) >= 0.99
