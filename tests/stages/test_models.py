@@ -67,7 +67,7 @@ def test_graph_and_opencv_agree(classifier, tmp_path):
     answer = loaded.signatures["serving_default"](image_bytes=data)
     ours, theirs = answer["scores"].numpy(), colours.predict(folder, paths)
     assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).all()
-    # The weights of OpenCV's resize are rounded from other floats: a pixel in 10 000 may differ by 1.
+    # OpenCV rounds its weights from other floats: a pixel in 10 000 may differ by 1.
     assert np.abs(ours - theirs).max() < 0.01
     assert answer["classes"].numpy()[5].tolist() == [b"cartoon", b"photo"]
 
