@@ -117,7 +117,8 @@ def previous(model: str) -> registry.Version:
     """The champion before the present one. Raises UserError where there is none."""
     found = registry.with_alias(model, registry.PREVIOUS)
     if found is None:
-        registry.with_alias(model, registry.CHAMPION) or registry.get(model, 1)
+        if not registry.versions(model):
+            registry.get(model, 1)  # says which models there are
         raise UserError(f"{model} has had one champion only: nothing to roll back to")
     return found
 

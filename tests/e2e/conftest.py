@@ -1,7 +1,6 @@
 """A whole house in a folder of its own: a small sample, trained, registered and served."""
 
 import os
-import re
 import shutil
 import signal
 import socket
@@ -197,8 +196,3 @@ def house(trained) -> Iterator[House]:
     yield trained
     if trained.process is not None and trained.process.poll() is None:
         trained.down()
-
-
-def versions_in(text: str) -> list[int]:
-    """The numbers after `version` in a text."""
-    return [int(number) for number in re.findall(r"version (\d+)", text)]
