@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo repro test lint format bench lock clean
+.PHONY: demo repro test lint format bench results lock clean
 
 demo: .venv/installed ## Train on the built-in sample, start everything, Ctrl-C stops it.
 	dvc repro
@@ -25,7 +25,11 @@ format: .venv/installed
 	ruff check --fix .
 
 bench: .venv/installed ## Every benchmark, each a table.
-	for script in benchmarks/*.py; do python $$script || exit 1; done
+	for script in $(filter-out benchmarks/results.py,$(wildcard benchmarks/*.py)); do \
+		python $$script || exit 1; done
+
+results: .venv/installed ## Train and measure on real pictures (CELFLOW_REAL_DATA), write docs/results.md; hours.
+	python benchmarks/results.py $(RESULTS)
 
 lock: ## Write requirements.lock anew from pyproject.toml (needs uv).
 	uv pip compile --quiet --universal --python-version 3.10 --no-annotate --no-header \

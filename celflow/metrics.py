@@ -1,20 +1,42 @@
-"""One meaning for each figure, whatever model it is of."""
+"""One meaning for each figure, whatever model it is of.
+
+`truth` is int [N], an index into `labels`; `scores` is float [N, C], rows adding up to 1. Scores
+may have one column more than there are labels: the last is then "unknown", and a wrong answer for a
+picture of a known class.
+"""
 
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn import metrics as sk
+
+UNKNOWN = "unknown"
+BINS = 15  # of Guo et al. 2017
+RESAMPLES = 1000
+CURVE_POINTS = 200
+
+
+def answers(labels: list[str], scores: np.ndarray) -> list[str]:
+    """What a model can answer, a name a column of `scores`."""
+    return [*labels, UNKNOWN][: scores.shape[1]]
 
 
 def accuracy(truth: np.ndarray, scores: np.ndarray) -> float:
-    """Share of pictures whose best score is at the true class. truth: int [N], scores: [N, C]."""
+    """Share of pictures whose best score is at the true class, 0 to 1."""
     return float(np.mean(scores.argmax(axis=1) == truth))
 
 
-def log_loss(truth: np.ndarray, scores: np.ndarray) -> float:
-    """Mean negative log of the true class's score, in nats. truth: int [N], scores: [N, C]."""
-    picked = scores[np.arange(len(truth)), truth].astype(np.float64)
-    return float(-np.mean(np.log(np.clip(picked, 1e-7, 1))))
+def balanced_accuracy(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Mean recall of the classes that occur, 0 to 1."""
+    return float(np.nanmean(recalls(truth, scores)))
+
+
+def recalls(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """float [C]: share of each class's pictures that are recognised, NaN where it has none."""
+    table = confusion(truth, scores)
+    with np.errstate(invalid="ignore"):
+        return table.diagonal() / table.sum(axis=1)
 
 
 def confusion(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -22,19 +44,141 @@ def confusion(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return sk.confusion_matrix(truth, scores.argmax(axis=1), labels=range(scores.shape[1]))
 
 
-def classification(truth: np.ndarray, scores: np.ndarray, labels: list[str]) -> dict[str, Any]:
-    """All figures of a classifier on one set of pictures.
+def log_loss(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Mean negative log of the true class's score, in nats."""
+    picked = scores[np.arange(len(truth)), truth].astype(np.float64)
+    return float(-np.mean(np.log(np.clip(picked, 1e-7, 1))))
 
-    truth: int [N], index into `labels`; scores: float [N, C]. `balanced_accuracy` is the mean of
-    the recalls of the classes that occur.
+
+def reliability(truth: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
+    """How often the best score is right: a row for each bin that has pictures.
+
+    Bins of equal width over 0 to 1 (Guo et al. 2017, section 2). Columns: `confidence` (mean best
+    score), `accuracy` (share that is right), `pictures`.
     """
-    table = confusion(truth, scores)
-    totals = table.sum(axis=1)
-    recalls = {label: float(table[i, i] / totals[i]) for i, label in enumerate(labels) if totals[i]}
+    best = scores.max(axis=1).astype(np.float64)
+    bins = np.clip(np.ceil(best * BINS).astype(int) - 1, 0, BINS - 1)
+    table = pd.DataFrame({"confidence": best, "accuracy": scores.argmax(axis=1) == truth})
+    grouped = table.groupby(bins)
+    return grouped.mean().assign(pictures=grouped.size()).reset_index(drop=True)
+
+
+def expected_calibration_error(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Mean gap between confidence and accuracy over the bins, 0 to 1 (Guo et al. 2017, eq. 3)."""
+    table = reliability(truth, scores)
+    gaps = (table["confidence"] - table["accuracy"]).abs()
+    return float(np.average(gaps, weights=table["pictures"]))
+
+
+def intervals(truth: np.ndarray, scores: np.ndarray, seed: int = 0) -> dict[str, float]:
+    """95 % intervals of accuracy and balanced accuracy, by the percentile bootstrap.
+
+    Pictures are drawn again with replacement (Efron 1979), not class by class; a class that a draw
+    lacks keeps its recall. Without a single mistake the interval has no width: it then says little.
+    """
+    count = len(truth)
+    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    right = scores.argmax(axis=1) == truth
+    classes = np.eye(scores.shape[1])[truth]
+    totals = draws @ classes
+    whole = recalls(truth, scores)
+    hits = draws @ (classes * right[:, None])
+    again = np.where(totals > 0, hits / np.maximum(totals, 1), whole)
+    drawn = {"accuracy": draws @ right / count, "balanced_accuracy": np.nanmean(again, axis=1)}
+    return {
+        f"{name}_{side}": float(value)
+        for name, values in drawn.items()
+        for side, value in zip(("low", "high"), np.percentile(values, (2.5, 97.5)), strict=True)
+    }
+
+
+def ranking(truth: np.ndarray, scores: np.ndarray, labels: list[str]) -> dict[str, float]:
+    """How well scores rank: area under the ROC curve, and average precision.
+
+    Of two classes, the first one's (`cartoon`); of more, the mean over the classes that occur, each
+    against the rest. Empty where one class is all there is.
+    """
+    pairs = _one_vs_rest(truth, scores, labels)
+    if not pairs:
+        return {}
+    return {
+        "auroc": float(np.mean([sk.roc_auc_score(*pair) for pair in pairs])),
+        "average_precision": float(np.mean([sk.average_precision_score(*pair) for pair in pairs])),
+    }
+
+
+def roc(truth: np.ndarray, scores: np.ndarray, labels: list[str]) -> pd.DataFrame:
+    """The ROC curve, in at most 200 points: `false_positive_rate`, `true_positive_rate`.
+
+    Of two classes, the first one's; of more, all pictures against all classes (micro-average).
+    """
+    pairs = _one_vs_rest(truth, scores, labels)
+    if not pairs:
+        return pd.DataFrame(columns=["false_positive_rate", "true_positive_rate"])
+    false, true, _ = sk.roc_curve(*map(np.concatenate, zip(*pairs, strict=True)))
+    return _thinned({"false_positive_rate": false, "true_positive_rate": true})
+
+
+def precision_recall(truth: np.ndarray, scores: np.ndarray, labels: list[str]) -> pd.DataFrame:
+    """The precision-recall curve, in at most 200 points: `recall`, `precision`.
+
+    Of the same classes as `roc`.
+    """
+    pairs = _one_vs_rest(truth, scores, labels)
+    if not pairs:
+        return pd.DataFrame(columns=["recall", "precision"])
+    precision, recall, _ = sk.precision_recall_curve(*map(np.concatenate, zip(*pairs, strict=True)))
+    return _thinned({"recall": recall, "precision": precision})
+
+
+def decided(truth: np.ndarray, scores: np.ndarray, sure: np.ndarray) -> dict[str, float]:
+    """Share of pictures left unsure, and the figures of those that are not.
+
+    sure: bool [N]. Where no picture is sure there is but the share.
+    """
+    figures = {"unsure_share": float(np.mean(~sure))}
+    if sure.any():
+        figures["decided_accuracy"] = accuracy(truth[sure], scores[sure])
+        figures["decided_balanced_accuracy"] = balanced_accuracy(truth[sure], scores[sure])
+    return figures
+
+
+def classification(truth: np.ndarray, scores: np.ndarray, labels: list[str]) -> dict[str, Any]:
+    """All figures of a classifier on one set of pictures."""
+    recall = zip(answers(labels, scores), recalls(truth, scores).tolist(), strict=True)
     return {
         "pictures": len(truth),
         "accuracy": accuracy(truth, scores),
-        "balanced_accuracy": float(np.mean(list(recalls.values()))),
+        "balanced_accuracy": balanced_accuracy(truth, scores),
+        **intervals(truth, scores),
         "log_loss": log_loss(truth, scores),
-        "recall": recalls,
+        "ece": expected_calibration_error(truth, scores),
+        **ranking(truth, scores, labels),
+        "recall": {name: value for name, value in recall if not np.isnan(value)},
     }
+
+
+def unknown(known: np.ndarray, strangers: np.ndarray) -> dict[str, float]:
+    """How well the last column, "unknown", tells strangers [M, C + 1] from the known [N, C + 1]."""
+    truth = np.repeat([0, 1], [len(known), len(strangers)])
+    scores = np.concatenate([known, strangers])
+    return {
+        "unknown_auroc": float(sk.roc_auc_score(truth, scores[:, -1])),
+        "unknown_recall": float(np.mean(strangers.argmax(axis=1) == strangers.shape[1] - 1)),
+    }
+
+
+def _one_vs_rest(
+    truth: np.ndarray, scores: np.ndarray, labels: list[str]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each class with a curve: whether a picture is of it, bool [N], and its score, [N]."""
+    classes = range(1 if len(labels) == 2 else len(labels))
+    occurring = [c for c in classes if 0 < np.sum(truth == c) < len(truth)]
+    return [(truth == c, scores[:, c]) for c in occurring]
+
+
+def _thinned(curve: dict[str, np.ndarray]) -> pd.DataFrame:
+    table = pd.DataFrame(curve)
+    if len(table) <= CURVE_POINTS:
+        return table
+    return table.iloc[np.linspace(0, len(table) - 1, CURVE_POINTS).round().astype(int)]

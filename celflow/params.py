@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from celflow.errors import UserError
@@ -15,6 +15,10 @@ PARAMS_FILE = Path("params.yaml")
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 Task = Literal["cartoon_or_photo", "characters"]
+Tap = Literal[
+    "mixed0", "mixed1", "mixed2", "mixed3", "mixed4", "mixed5",
+    "mixed6", "mixed7", "mixed8", "mixed9", "mixed10",
+]  # fmt: skip
 
 
 class _Section(BaseModel):
@@ -68,15 +72,22 @@ class Split(_Section):
     val: Annotated[float, Field(ge=0.05, le=0.5)]
     near: Annotated[int, Field(ge=0, le=16)]
     source: str
+    test_sources: str | None
+    hold_back: list[str]
+
+    @field_validator("source", "test_sources")
+    @classmethod
+    def _is_a_pattern(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        return pattern
 
     @field_validator("source")
     @classmethod
     def _has_a_group(cls, pattern: str) -> str:
-        try:
-            groups = re.compile(pattern).groups
-        except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from None
-        if pattern and groups < 1:
+        if pattern and re.compile(pattern).groups < 1:
             raise ValueError("needs a (group) that holds the source's name")
         return pattern
 
@@ -95,44 +106,131 @@ class Colours(_Section):
     threshold: Literal["tuned", "published"] | Share
 
 
-class _Network(_Section):
+class Gradient(_Section):
+    """Knobs of the gradient measure."""
+
+    side: Annotated[int, Field(ge=64, le=4096, multiple_of=64)]
+    diameter: Annotated[int, Field(ge=2, le=16)]
+    sigma: Annotated[float, Field(gt=0)]
+    threshold: Literal["tuned", "published"] | Share
+
+
+class Edges(_Section):
+    """Knobs of the edge difference."""
+
+    block: Annotated[int, Field(ge=3, le=31)]
+    c: Annotated[int, Field(ge=0, le=255)]
+    threshold: Literal["tuned", "published"] | Annotated[float, Field(ge=0)]
+
+    @field_validator("block")
+    @classmethod
+    def _has_a_middle(cls, block: int) -> int:
+        if block % 2 == 0:
+            raise ValueError("must be odd")
+        return block
+
+
+class Augment(_Section):
+    """How training pictures are varied at random; what is not named is left alone."""
+
+    flip: bool = False
+    rotation: Share = 0.0
+    scale: Share = 0.0
+    shift: Share = 0.0
+    brightness: Share = 0.0
+    contrast: Share = 0.0
+    saturation: Share = 0.0
+    grey: Share = 0.0
+    blur: Share = 0.0
+    jpeg: Share = 0.0
+    erase: Share = 0.0
+
+
+class Network(_Section):
+    """What all networks have in common."""
+
     image_size: Annotated[int, Field(ge=32, le=1024)]
     epochs: Positive
-    patience: Positive
+    patience: Positive | None
     batch_size: Positive
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
-    dropout: Share
-    flip: bool
+    weight_decay: Share
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    augment: Augment
 
 
-class Xception(_Network):
+class Xception(Network):
     """Knobs of the mini-Xception."""
 
     width: Annotated[float, Field(gt=0, le=2)]
     batch_norm_momentum: Annotated[float, Field(gt=0, lt=1)]
-    rotation: Share
 
 
-class CharacterCnn(_Network):
+class CharacterCnn(Network):
     """Knobs of the small character network."""
 
-    shift: Share
-    zoom: Share
-    brightness: Share
+    preset: Literal["published", "residual"]
+
+
+class Transfer(Network):
+    """Knobs of a network that begins with Inception-v3."""
+
+    image_size: Annotated[int, Field(ge=75, le=1024)]  # Inception-v3 takes no less
+    epochs: Annotated[int, Field(ge=0)]
+    weights: str
+    tap: Tap
+    frozen: Tap | None
+    keep_norm: bool
+    mirror: bool
+
+    @field_validator("frozen")
+    @classmethod
+    def _is_part_of_the_trunk(cls, frozen: Tap | None, info: ValidationInfo) -> Tap | None:
+        tap = info.data.get("tap")
+        if frozen and tap and int(frozen[5:]) > int(tap[5:]):
+            raise ValueError(f"lies behind the tap, {tap}")
+        return frozen
+
+
+class PhotoInception(Transfer):
+    """Knobs of the transfer network that tells cartoons from photos."""
+
+    painted: Share
+
+
+class CharacterEmbedding(Transfer):
+    """Knobs of the face encodings."""
+
+    margin: Annotated[float, Field(ge=0, lt=1)]
+    sharpness: Annotated[float, Field(gt=0, le=100)]
 
 
 class Train(_Section):
     """A section a model."""
 
     colours: Colours
+    gradient: Gradient
+    edges: Edges
     xception: Xception
+    photo_inception: PhotoInception
     character_cnn: CharacterCnn
+    character_inception: Transfer
+    character_embedding: CharacterEmbedding
+
+
+class Unsure(_Section):
+    """When a model of two classes says that it is unsure."""
+
+    error: Annotated[float, Field(gt=0, lt=0.5)]
+    most: Annotated[float, Field(ge=0, le=0.9)]
 
 
 class Evaluate(_Section):
-    """What the reports show."""
+    """What the reports show, and when an answer is no answer."""
 
     mistakes: Positive
+    unsure: Unsure
 
 
 class Registry(_Section):

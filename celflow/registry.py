@@ -25,8 +25,6 @@ from mlflow.exceptions import MlflowException
 for _noisy in ("mlflow", "alembic"):
     logging.getLogger(_noisy).setLevel(logging.WARNING)
 
-DEFAULT_URI = "sqlite:///mlflow.db"
-ARTIFACTS = Path("mlartifacts")
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
 
@@ -47,6 +45,27 @@ class Version:
     metrics: dict[str, float] = field(repr=False)
 
 
+def home() -> Path:
+    """The folder that holds the default store: this one or, in an experiment, the project's.
+
+    `dvc exp run --queue` and `--temp` work in a copy under .dvc/tmp of the project, which they name
+    in DVC_ROOT.
+    """
+    here = Path.cwd()
+    project = Path(os.environ.get("DVC_ROOT", here)).resolve()
+    return project if project / ".dvc" / "tmp" in here.parents else here
+
+
+def default_uri() -> str:
+    """Where runs and versions go unless `MLFLOW_TRACKING_URI` says otherwise."""
+    return f"sqlite:///{home() / 'mlflow.db'}"
+
+
+def default_artifacts() -> str:
+    """Where files of runs and versions go then: a folder's URI."""
+    return (home() / "mlartifacts").as_uri()
+
+
 def connect() -> MlflowClient:
     """A client for `MLFLOW_TRACKING_URI`, or for the SQLite file of the project.
 
@@ -54,7 +73,7 @@ def connect() -> MlflowClient:
         UserError: neither is there (a new SQLite file in any odd folder would help nobody).
     """
     if not os.environ.get("MLFLOW_TRACKING_URI"):
-        mlflow.set_tracking_uri(DEFAULT_URI)
+        mlflow.set_tracking_uri(default_uri())
     if is_default() and not PARAMS_FILE.is_file():
         raise UserError(f"no {PARAMS_FILE} here: run from the project's folder")
     # MLflow's own retries of a server that is not there take minutes.
@@ -81,7 +100,7 @@ def run(model: str, run_id: str | None = None) -> Iterator[Any]:
     client = connect()
     with one_line_errors():
         if client.get_experiment_by_name(model) is None:
-            place = ARTIFACTS.absolute().as_uri() if is_default() else None
+            place = default_artifacts() if is_default() else None
             client.create_experiment(model, artifact_location=place)
         mlflow.set_experiment(model)
         if run_id and not _exists(client, run_id):
@@ -100,9 +119,9 @@ def register(
     """
     client = connect()
     with one_line_errors():
-        for version in versions(model):
-            if version.tags.get("content") == content:
-                return version, False
+        known = with_content(model, content)
+        if known is not None:
+            return known, False
         first = not versions(model)
         with run(model, run_id) as active:
             info = _log_model(saved_model)
@@ -151,6 +170,11 @@ def with_alias(model: str, alias: str) -> Version | None:
     return next((v for v in versions(model) if alias in v.aliases), None)
 
 
+def with_content(model: str, content: str) -> Version | None:
+    """The version of a SavedModel with this digest, or none."""
+    return next((v for v in versions(model) if v.tags.get("content") == content), None)
+
+
 def set_alias(model: str, alias: str, version: int | None) -> None:
     """Give an alias to a version, or (None) take it away."""
     client = connect()
@@ -182,7 +206,7 @@ def saved_model(version: Version) -> Iterator[Path]:
 
 def is_default() -> bool:
     """Whether runs and versions go into the SQLite file of the project."""
-    return mlflow.get_tracking_uri() == DEFAULT_URI
+    return bool(mlflow.get_tracking_uri() == default_uri())
 
 
 def _exists(client: MlflowClient, run_id: str) -> bool:

@@ -41,6 +41,7 @@ def predict(
                     "model": model,
                     "version": answer.version,
                     "milliseconds": round(answer.milliseconds, 1),
+                    "verdict": best.verdict,
                     "scores": dict(zip(best.names[:top], best.scores[:top], strict=True)),
                 }
             )
@@ -50,6 +51,8 @@ def predict(
     table = Table("file", "answer", "others", "version", "ms")
     for one in answers:
         named = [f"{name} {score:.1%}" for name, score in one["scores"].items()]
+        if one["verdict"] not in one["scores"]:
+            named.insert(0, one["verdict"])
         table.add_row(
             one["file"],
             named[0],

@@ -145,8 +145,8 @@ def _services(
     if registry.is_default():
         mlflow = Service(
             "mlflow",
-            [python, "-m", "mlflow", "server", "--backend-store-uri", registry.DEFAULT_URI,
-             "--default-artifact-root", registry.ARTIFACTS.absolute().as_uri(),
+            [python, "-m", "mlflow", "server", "--backend-store-uri", registry.default_uri(),
+             "--default-artifact-root", registry.default_artifacts(),
              "--host", host, "--port", str(mlflow_port), "--workers", "1"],
             # Its job runner starts more processes, for features that nothing here uses.
             {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},

@@ -12,11 +12,6 @@ from serving.client import ModelNotFound, ServerDown, ServerError, default_addre
 Ranking = Sequence[tuple[str, float]]
 
 
-def top(answer: Answer, picture: int = 0) -> str:
-    """The name that the model thinks best for one of its pictures."""
-    return answer.rankings[picture][0][0]
-
-
 def show_verdict(word: str, note: str, agreed: bool = True) -> None:
     """Say the outcome in one big word, and how it came about in a small line."""
     kind = "verdict" if agreed else "verdict split"

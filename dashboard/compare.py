@@ -98,7 +98,7 @@ def _show(outcomes: Sequence[tuple[str, Version, Outcome]]) -> None:
 
 
 def _show_agreement(a: Answer, b: Answer) -> None:
-    name_a, name_b = answers.top(a), answers.top(b)
+    name_a, name_b = a.verdicts[0], b.verdicts[0]
     if (a.model, a.version) == (b.model, b.version):
         answers.show_verdict(f"Both say {name_a}", "it is one and the same version on both sides")
     elif name_a == name_b:

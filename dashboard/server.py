@@ -25,12 +25,14 @@ class Answer:
     """What one version of one model said about each picture it was sent.
 
     rankings: a list a picture, of names and scores (0 to 1), the best first.
+    verdicts: a name a picture, or "unsure".
     milliseconds: of the whole request.
     """
 
     model: str
     version: int
     rankings: list[list[tuple[str, float]]]
+    verdicts: list[str]
     milliseconds: float
 
 
@@ -107,7 +109,8 @@ def _ask(connection: Client, model: str, pictures: Sequence[bytes], version: Ver
     except ServerError as error:
         return error
     rankings = [list(zip(one.names, one.scores, strict=True)) for one in found]
-    return Answer(model, prediction.version, rankings, prediction.milliseconds)
+    verdicts = [one.verdict for one in found]
+    return Answer(model, prediction.version, rankings, verdicts, prediction.milliseconds)
 
 
 def _available(connection: Client, model: str) -> list[int]:

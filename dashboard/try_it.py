@@ -13,6 +13,7 @@ from dashboard.server import Answer
 from serving.client import ServerDown
 
 BEST = 3  # names a face
+UNSURE = "unsure"  # a verdict
 
 
 def page() -> None:
@@ -56,14 +57,16 @@ def _cartoon_or_photo(picture: Picture) -> bool:
 def _verdict(found: Sequence[Answer]) -> None:
     if not found:
         return
-    votes = {answer.model: answers.top(answer) for answer in found}
-    if len({*votes.values()}) > 1:
+    votes = {answer.model: answer.verdicts[0] for answer in found}
+    names = {*votes.values()}
+    if len(names) > 1:
         told = ", ".join(f"{model} says {name}" for model, name in votes.items())
-        answers.show_verdict("The models disagree", told, agreed=False)
+        word = "The models disagree" if len(names - {UNSURE}) > 1 else (names - {UNSURE}).pop()
+        answers.show_verdict(word.capitalize(), told, agreed=False)
         return
     count = {1: f"{found[0].model} says so", 2: "both models agree"}
     told = count.get(len(votes), f"all {len(votes)} models agree")
-    answers.show_verdict(answers.top(found[0]).capitalize(), told)
+    answers.show_verdict(names.pop().capitalize(), told, agreed=UNSURE not in votes.values())
 
 
 def _who_is_it(picture: Picture, boxes: Sequence[Box], models: Sequence[str]) -> None:

@@ -78,10 +78,13 @@ class Classification:
     Attributes:
         names: the classes.
         scores: theirs, falling.
+        verdict: the name that the model stands by, or "unsure"; the most likely class where the
+            model gives no verdict.
     """
 
     names: tuple[str, ...]
     scores: tuple[float, ...]
+    verdict: str
 
     @property
     def name(self) -> str:
@@ -135,10 +138,13 @@ class Prediction:
             shapes = f"scores {list(scores.shape)} for classes {list(classes.shape)}"
             raise ServerError(f"{self.model} answers {shapes}", "INTERNAL")
         order = np.argsort(-scores, axis=1, kind="stable")
+        best_names = np.take_along_axis(classes, order, axis=1)[:, 0]
+        verdicts = self.outputs.get("verdict", best_names)
         return [
             Classification(
                 tuple(name.decode() for name in classes[row][best]),
                 tuple(scores[row][best].tolist()),
+                verdicts[row].decode(),
             )
             for row, best in enumerate(order)
         ]

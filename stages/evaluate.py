@@ -1,7 +1,8 @@
 """Measure one model on pictures it never saw: `python -m stages.evaluate MODEL`.
 
 Reads models/<model>/ and the test part of data/split/<task>.csv. Writes metrics/<model>.json,
-plots/confusion/<model>.csv, plots/mistakes/<model>.png (worst mistakes), and the same to MLflow.
+plots/{confusion,roc,pr,reliability}/<model>.csv, plots/mistakes/<model>.png (worst mistakes), and
+the same to MLflow. All of it is of calibrated scores, as the served model answers them.
 """
 
 import json
@@ -21,35 +22,75 @@ from PIL import Image
 from celflow import errors, metrics, registry
 from celflow.files import write_bytes, write_json
 from celflow.params import Params, load
-from stages import manifest, models
+from stages import manifest
+from stages.models import calibration
 
-FIGURES = ("accuracy", "balanced_accuracy", "log_loss")
+PRINTED = ("accuracy", "balanced_accuracy", "log_loss", "ece")
 
 
 def run(model: str, params: Params) -> None:
     """Measure `model` on the test pictures."""
-    test = manifest.read(params.task(model))["test"]
-    scores = models.family(model).predict(Path("models") / model, test.paths)
+    task = params.task(model)
+    parts = manifest.read(task)
+    test, strangers = parts["test"], parts["unknown"]
+    calibrated = calibration.load(model, params)
+    scores = calibration.predict(model, test.paths, calibrated)
     figures = metrics.classification(test.truth, scores, test.labels)
+    figures["temperature"] = calibrated.temperature
+    if task == "cartoon_or_photo":
+        figures["unsure_low"], figures["unsure_high"] = calibrated.low, calibrated.high
+        figures |= metrics.decided(test.truth, scores, calibrated.sure(scores))
+    if len(strangers) and scores.shape[1] > len(test.labels):
+        figures |= metrics.unknown(scores, calibration.predict(model, strangers.paths, calibrated))
 
     write_json(Path(f"metrics/{model}.json"), figures)
-    names = np.array(test.labels)
-    answers = pd.DataFrame({"actual": names[test.truth], "predicted": names[scores.argmax(axis=1)]})
-    confusion_file = Path(f"plots/confusion/{model}.csv")
-    write_bytes(confusion_file, answers.to_csv(index=False).encode())
+    curves = plots(test, scores)
+    for kind, table in curves.items():
+        file = Path(f"plots/{kind}/{model}.csv")
+        write_bytes(file, table.to_csv(index=False, float_format="%.6g").encode())
     sheet_file = Path(f"plots/mistakes/{model}.png")
     sheet_file.parent.mkdir(parents=True, exist_ok=True)
     mistakes_sheet(test, scores, params.evaluate.mistakes, sheet_file)
 
     run_id = json.loads(Path(f"runs/{model}.json").read_text())["run_id"]
+    names = metrics.answers(test.labels, scores)
     with registry.run(model, run_id):
-        mlflow.log_metrics({f"test_{name}": figures[name] for name in FIGURES})
+        single = {name: value for name, value in figures.items() if isinstance(value, float)}
+        mlflow.log_metrics({f"test_{name}": value for name, value in single.items()})
         mlflow.log_dict(figures, "test.json")
         mlflow.log_artifact(str(sheet_file))
-        figure = confusion_figure(metrics.confusion(test.truth, scores), test.labels)
-        mlflow.log_figure(figure, "confusion.png")
-        plt.close(figure)
-    print(f"{model}: " + ", ".join(f"{name} {figures[name]:.4f}" for name in FIGURES))
+        for figure, file_name in (
+            (confusion_figure(metrics.confusion(test.truth, scores), names), "confusion.png"),
+            (curves_figure(curves), "curves.png"),
+        ):
+            mlflow.log_figure(figure, file_name)
+            plt.close(figure)
+    print(f"{model}: " + ", ".join(f"{name} {figures[name]:.4f}" for name in PRINTED))
+
+
+def plots(test: manifest.Pictures, scores: np.ndarray) -> dict[str, pd.DataFrame]:
+    """The tables behind the plots, by kind."""
+    names = np.array(metrics.answers(test.labels, scores))
+    truth = test.truth
+    return {
+        "confusion": pd.DataFrame(
+            {"actual": names[truth], "predicted": names[scores.argmax(axis=1)]}
+        ),
+        "roc": metrics.roc(truth, scores, test.labels),
+        "pr": metrics.precision_recall(truth, scores, test.labels),
+        "reliability": metrics.reliability(truth, scores),
+    }
+
+
+def curves_figure(curves: dict[str, pd.DataFrame]) -> plt.Figure:
+    """ROC, precision-recall and reliability side by side."""
+    figure, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
+    for axis, kind in zip(axes, ("roc", "pr", "reliability"), strict=True):
+        x, y = curves[kind].columns[:2]
+        axis.plot(curves[kind][x], curves[kind][y], marker=".")
+        axis.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "), xlim=(0, 1), ylim=(0, 1))
+    axes[2].plot([0, 1], [0, 1], linestyle=":", color="grey")
+    return figure
 
 
 def confusion_figure(table: np.ndarray, labels: list[str]) -> plt.Figure:
@@ -71,6 +112,7 @@ def mistakes_sheet(
     test: manifest.Pictures, scores: np.ndarray, most: int, file: Path, columns: int = 6
 ) -> None:
     """Write a sheet of the wrong answers, the surest first, as a PNG."""
+    names = metrics.answers(test.labels, scores)
     wrong = np.flatnonzero(scores.argmax(axis=1) != test.truth)
     worst = wrong[np.argsort(-scores.max(axis=1)[wrong], kind="stable")][:most]
     rows = max(1, -(-len(worst) // columns))
@@ -86,8 +128,7 @@ def mistakes_sheet(
             axis.imshow(picture)
         best = scores[index].argmax()
         axis.set_title(
-            f"{test.labels[test.truth[index]]}\n"
-            f"taken for {test.labels[best]} ({scores[index, best]:.0%})",
+            f"{names[test.truth[index]]}\ntaken for {names[best]} ({scores[index, best]:.0%})",
             fontsize=8,
         )
     # No date or version in the file, so that the same mistakes make the same bytes.

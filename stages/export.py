@@ -1,13 +1,17 @@
 """Write one model as a SavedModel: `python -m stages.export MODEL`.
 
-Reads models/<model>/. Writes exports/<model>/saved_model/ (preprocessing, labels and a warm-up
-request inside) and exports/<model>/card.json (task, labels, digest of the content).
+Reads models/<model>/. Writes exports/<model>/saved_model/ (preprocessing, calibration, labels and a
+warm-up request inside), exports/<model>/card.json (task, labels, digest of the content) and
+reports/speed/<model>.json. Times differ from run to run, so they stand apart from the figures in
+metrics/, which do not, and no other stage but `register` reads them.
 """
 
 import hashlib
 import os
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,20 +21,58 @@ from celflow import errors, images
 from celflow.files import replacing, write_json
 from celflow.params import Params, load
 from stages import manifest, models
+from stages.models import calibration
+
+TIMED = 24  # pictures
 
 
 def run(model: str, params: Params) -> None:
     """Write the SavedModel of `model`."""
     task = params.task(model)
-    labels = manifest.read(task)["train"].labels
-    classifier = models.family(model).export(Path("models") / model, labels)
+    test = manifest.read(task)["test"]
+    labels = test.labels
+    family = models.family(model)
+    classifier = family.export(Path("models") / model, labels)
+    if models.calibrates(family):
+        classifier.calibration = calibration.load(model, params)
     with replacing(Path("exports") / model) as folder:
-        saved_model = folder / "saved_model"
-        classifier.save(saved_model)
-        add_warmup(model, saved_model)
-        card = {"model": model, "task": task, "labels": labels, "content": content(saved_model)}
-        write_json(folder / "card.json", card)
-    print(f"{model}: content {card['content'][:16]}")
+        card = write(classifier, model, task, labels, folder)
+    report = speed(Path("exports") / model / "saved_model", test.paths)
+    write_json(Path(f"reports/speed/{model}.json"), report)
+    print(f"{model}: content {card['content'][:16]}, {report['ms_per_image']:.1f} ms an image")
+
+
+def write(
+    classifier: Any, model: str, task: str, labels: list[str], folder: Path
+) -> dict[str, Any]:
+    """Write saved_model/ and card.json into `folder`; returns the card."""
+    saved_model = folder / "saved_model"
+    classifier.save(saved_model)
+    add_warmup(model, saved_model)
+    card = {"model": model, "task": task, "labels": labels, "content": content(saved_model)}
+    write_json(folder / "card.json", card)
+    return card
+
+
+def speed(saved_model: Path, paths: list[str]) -> dict[str, float]:
+    """How long a SavedModel takes over a picture file, and its size.
+
+    `ms_per_image` is the median wall-clock time of one file at a time, decoding included, on all
+    cores and without a network in between; the first ones, which are slower, do not count.
+    """
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(saved_model))
+    ask = loaded.signatures["serving_default"]
+    chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, TIMED).round().astype(int)]
+    times = []
+    for path in [*chosen[:4], *chosen]:
+        data = tf.constant([Path(path).read_bytes()])
+        start = time.perf_counter()
+        ask(image_bytes=data)["scores"].numpy()
+        times.append(1000 * (time.perf_counter() - start))
+    size = sum(file.stat().st_size for file in saved_model.rglob("*") if file.is_file())
+    return {"ms_per_image": round(float(np.median(times[4:])), 2), "size_bytes": size}
 
 
 def add_warmup(model: str, saved_model: Path) -> None:
@@ -47,7 +89,7 @@ def add_warmup(model: str, saved_model: Path) -> None:
         predict_log=prediction_log_pb2.PredictLog(request=request)
     )
     extra = saved_model / "assets.extra"
-    extra.mkdir()
+    extra.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as writer:
         writer.write(log.SerializeToString())
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pandas as pd
 
 from celflow import errors, faces, parallel
@@ -37,6 +38,21 @@ def crop_one(item: tuple[Path, str, Path], knobs: Facecrop) -> Cropped:
     item: source file, label, target file.
     """
     source, label, target = item
+    face, found = largest_face(source, knobs)
+    if face is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(encode_png(face))
+    return Cropped(source, label, found[0] if found else None, len(found))
+
+
+def largest_face(source: Path, knobs: Facecrop) -> tuple[np.ndarray | None, list[faces.Box]]:
+    """A picture's largest face, uint8 [h, w, 3], and the boxes of all that were found.
+
+    The whole picture, or None, stands for a face that was not found, as the knobs say.
+
+    Raises:
+        BadImage, OSError: as `read_image`.
+    """
     cv2.setNumThreads(1)  # one process a core is at work already
     pixels = read_image(source).pixels
     if knobs.detector == "none":
@@ -44,10 +60,9 @@ def crop_one(item: tuple[Path, str, Path], knobs: Facecrop) -> Cropped:
     else:
         cascade = Path(knobs.cascade) if knobs.cascade else None
         found = faces.detect(pixels, cascade, knobs.detect_side, knobs.min_face)
-    if found or knobs.on_miss == "keep":
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(encode_png(faces.crop(pixels, found[0]) if found else pixels))
-    return Cropped(source, label, found[0] if found else None, len(found))
+    if found:
+        return faces.crop(pixels, found[0]), found
+    return (pixels if knobs.on_miss == "keep" else None), found
 
 
 def run(params: Params) -> None:

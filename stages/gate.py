@@ -58,6 +58,9 @@ def measure(version: registry.Version) -> dict[str, float]:
             )
             for paths in (test.paths[i : i + 16] for i in range(0, len(test), 16))
         ]
+    answered = pd.concat(batches)
     # A class that this version never learned scores 0.
-    scores = pd.concat(batches).reindex(columns=test.labels, fill_value=0.0)
+    extra = {metrics.UNKNOWN} & set(answered.columns) - set(test.labels)
+    columns = [*test.labels, *extra]
+    scores = answered.reindex(columns=columns, fill_value=0.0)
     return metrics.classification(test.truth, scores.to_numpy(np.float32), test.labels)

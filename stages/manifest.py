@@ -9,8 +9,8 @@ import pandas as pd
 
 from celflow.errors import UserError
 
-Part = Literal["train", "val", "test"]
-PARTS: tuple[Part, ...] = ("train", "val", "test")
+Part = Literal["train", "val", "test", "unknown"]
+PARTS: tuple[Part, ...] = ("train", "val", "test", "unknown")
 COLUMNS = ["path", "label", "split", "group", "sha256"]
 
 
@@ -19,7 +19,7 @@ class Pictures:
     """Pictures of one part of a split.
 
     paths: where they are, from the project's folder.
-    truth: int [N], index into `labels`.
+    truth: int [N], index into `labels`; their number for a picture of a class that is held back.
     labels: names of all classes, in the fixed order in which every model answers.
     """
 
@@ -37,7 +37,7 @@ def manifest_path(task: str) -> Path:
 
 
 def read(task: str) -> dict[Part, Pictures]:
-    """The three parts of a task's pictures.
+    """The parts of a task's pictures: to learn from, to stop by, to test on, and those held back.
 
     Raises:
         UserError: the split stage was not run.
@@ -46,12 +46,12 @@ def read(task: str) -> dict[Part, Pictures]:
     if not path.is_file():
         raise UserError(f"no {path}: run `dvc repro split` first")
     table = pd.read_csv(path, dtype=str)
-    labels = sorted(table["label"].unique())
+    labels = sorted(table.loc[table["split"] != "unknown", "label"].unique())
     index = {label: i for i, label in enumerate(labels)}
     parts: dict[Part, Pictures] = {}
     for part in PARTS:
         rows = table[table["split"] == part]
-        truth = rows["label"].map(index).to_numpy(dtype=np.int64)
+        truth = rows["label"].map(index).fillna(len(labels)).to_numpy(dtype=np.int64)
         parts[part] = Pictures(rows["path"].tolist(), truth, labels)
     return parts
 

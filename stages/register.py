@@ -1,6 +1,7 @@
 """Make one exported model a version in the MLflow registry: `python -m stages.register MODEL`.
 
-Reads exports/<model>/, runs/<model>.json and metrics/<model>.json. Writes registered/<model>.json.
+Reads exports/<model>/, runs/<model>.json, metrics/<model>.json and reports/speed/<model>.json,
+which it adds to the MLflow run. Writes registered/<model>.json.
 The same content gives the same version. The first of a name becomes champion, later ones
 challenger.
 """
@@ -10,6 +11,8 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+
+import mlflow
 
 from celflow import errors, registry
 from celflow.files import write_json
@@ -32,6 +35,14 @@ def run(model: str, params: Params) -> None:
         "dvc_stage": f"train@{model}",
         "gate": "not compared yet",
     }
+    speed = json.loads(Path(f"reports/speed/{model}.json").read_text())
+    with registry.run(model, run_id):
+        mlflow.log_metrics(
+            {
+                "test_ms_per_image": speed["ms_per_image"],
+                "model_mb": speed["size_bytes"] / 1e6,
+            }
+        )
     version, new = registry.register(model, run_id, folder / "saved_model", card["content"], tags)
     write_json(
         Path(f"registered/{model}.json"),

@@ -60,11 +60,24 @@ def near_groups(hashes: Sequence[int], sources: Sequence[str | None], near: int)
     return connected_components(graph, directed=False)[1]
 
 
-def deal(labels: np.ndarray, groups: np.ndarray, knobs: Split, seed: int) -> np.ndarray:
-    """Give each picture its part, str [N]: stratified by label, groups kept whole."""
+def deal(
+    labels: np.ndarray,
+    groups: np.ndarray,
+    knobs: Split,
+    seed: int,
+    named: np.ndarray | None = None,
+) -> np.ndarray:
+    """Give each picture its part, str [N]: stratified by label, groups kept whole.
+
+    named: bool [N], pictures for the test; the test is then their groups and nothing else.
+    """
     parts = np.full(len(labels), "train", dtype=object)
-    rest = np.arange(len(labels))
-    for part, share in (("test", knobs.test), ("val", knobs.val / (1 - knobs.test))):
+    shares = {"test": knobs.test, "val": knobs.val / (1 - knobs.test)}
+    if named is not None and named.any():
+        parts[np.isin(groups, groups[named])] = "test"
+        del shares["test"]
+    rest = np.flatnonzero(parts == "train")
+    for part, share in shares.items():
         folds = StratifiedGroupKFold(max(2, round(1 / share)), shuffle=True, random_state=seed)
         splits = folds.split(rest, labels[rest], groups[rest])
         chosen = _most_even([held for _, held in splits], labels[rest], share)
@@ -83,6 +96,35 @@ def _most_even(folds: list[np.ndarray], labels: np.ndarray, share: float) -> np.
         return max(abs(s - share) + (s in (0.0, 1.0)) for s in shares)
 
     return min(folds, key=worst)
+
+
+def _check_named(labels: np.ndarray, test: np.ndarray, groups: np.ndarray) -> None:
+    for label in np.unique(labels):
+        rest = len(set(groups[(labels == label) & ~test]))
+        if rest < FEWEST - 1 or not np.any((labels == label) & test):
+            raise errors.UserError(
+                f"split.test_sources leaves class '{label}' {rest} picture(s) that differ to learn "
+                f"from and {np.sum((labels == label) & test)} to test on: at least "
+                f"{FEWEST - 1} and 1 are needed"
+            )
+
+
+def held_back(task: Task, labels: np.ndarray, params: Params) -> np.ndarray:
+    """bool [N]: pictures of characters that no model shall learn.
+
+    Raises:
+        UserError: there is no such character, or fewer than two are left.
+    """
+    names = params.split.hold_back if task == "characters" else []
+    for name in names:
+        if name not in labels:
+            raise errors.UserError(
+                f"split.hold_back: no character '{name}' in {params.data.folder(task)}"
+            )
+    unknown = np.isin(labels, names)
+    if len(np.unique(labels[~unknown])) < 2:
+        raise errors.UserError("split.hold_back leaves fewer than two characters to tell apart")
+    return unknown
 
 
 def split_task(task: Task, params: Params) -> dict:
@@ -104,7 +146,15 @@ def split_task(task: Task, params: Params) -> dict:
                 f"class '{label}' in {params.data.folder(task)} has {count} picture(s) that "
                 f"differ, and {FEWEST} is the least: add pictures or take the folder out"
             )
-    parts = deal(labels, groups, params.split, params.seed)
+    aside = params.split.test_sources
+    named = np.array([bool(aside and re.search(aside, path.name)) for path in paths])
+    if named.any():
+        _check_named(labels, np.isin(groups, groups[named]), groups)
+    unknown = held_back(task, labels, params)
+    parts = np.full(len(labels), "unknown", dtype=object)
+    parts[~unknown] = deal(
+        labels[~unknown], groups[~unknown], params.split, params.seed, named[~unknown]
+    )
     table = pd.DataFrame(
         {
             "path": [path.as_posix() for path in paths],

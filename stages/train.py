@@ -1,7 +1,8 @@
 """Fit one model: `python -m stages.train MODEL`.
 
-Reads data/split/<task>.csv and the pictures it names. Writes models/<model>/ (the fitted model),
-plots/train/<model>.csv (a line an epoch) and runs/<model>.json (the MLflow run). What an
+Reads data/split/<task>.csv and the pictures it names. Writes models/<model>/ (the fitted model, and
+its scores of the validation pictures), plots/train/<model>.csv (a line an epoch) and
+runs/<model>.json (the MLflow run). What an
 interrupted fit leaves in checkpoints/<model>/ is taken up again, if data, parameters and code are
 still the same.
 """
@@ -20,6 +21,7 @@ from celflow import errors, registry
 from celflow.files import replacing, write_bytes, write_json
 from celflow.params import Params, load
 from stages import manifest, models
+from stages.models import calibration
 
 
 def fit_key(model: str, params: Params) -> str:
@@ -50,6 +52,10 @@ def run(model: str, params: Params) -> None:
         _log_lineage(model, task, params)
         with replacing(Path("models") / model) as folder:
             family.fit(params, parts, folder, scratch, log)
+            if models.calibrates(family):
+                val = parts["val"]
+                raw = family.predict(folder, val.paths)
+                calibration.write_validation(folder, val.truth, raw)
     curve = pd.DataFrame(history).to_csv(index=False)
     write_bytes(Path(f"plots/train/{model}.csv"), curve.encode())
     write_json(Path(f"runs/{model}.json"), {"run_id": active.info.run_id})

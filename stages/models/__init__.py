@@ -13,15 +13,24 @@ from stages.manifest import Part, Pictures
 
 FAMILIES = {
     "colours": "stages.models.colours",
+    "gradient": "stages.models.gradient",
+    "edges": "stages.models.edges",
     "xception": "stages.models.xception",
+    "photo_inception": "stages.models.photo_inception",
     "character_cnn": "stages.models.character_cnn",
+    "character_inception": "stages.models.character_inception",
+    "character_embedding": "stages.models.character_embedding",
 }
 
 Log = Callable[[int, dict[str, float]], None]
 
 
 class Family(Protocol):
-    """What a module of a model family offers."""
+    """What a module of a model family offers.
+
+    Where it says `calibrates = False`, its scores are taken as they are; otherwise
+    `stages.models.calibration` calibrates them.
+    """
 
     def fit(
         self, params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log
@@ -33,7 +42,10 @@ class Family(Protocol):
         """
 
     def predict(self, folder: Path, paths: list[str]) -> np.ndarray:
-        """float32 [N, C]: scores of pictures in the order of the labels, rows adding up to 1."""
+        """float32 [N, C]: scores of pictures in the order of the labels, rows adding up to 1.
+
+        A family that knows when it knows nobody has one column more, the last: "unknown".
+        """
 
     def export(self, folder: Path, labels: list[str]) -> Any:
         """The model as a `stages.models.graph.Classifier`, ready to be saved."""
@@ -44,3 +56,8 @@ def family(model: str) -> Family:
     if model not in FAMILIES:
         raise UserError(f"no model '{model}': there are {', '.join(FAMILIES)}")
     return cast(Family, importlib.import_module(FAMILIES[model]))
+
+
+def calibrates(family: Family) -> bool:
+    """Whether a family leaves calibration to `stages.models.calibration`."""
+    return bool(getattr(family, "calibrates", True))

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from stages.models.calibration import CLOSEST, UNSURE, Calibration
+
 
 def decode(data: tf.Tensor) -> tf.Tensor:
     """uint8 [H, W, 3] of JPEG, PNG, BMP or GIF (frame one) bytes, a string scalar."""
@@ -17,40 +19,6 @@ def resize(image: tf.Tensor, side: int) -> tf.Tensor:
     """uint8 [side, side, 3] of uint8 [H, W, 3]: stretched, antialiased, bilinear."""
     small = tf.image.resize(image, [side, side], method="bilinear", antialias=True)
     return tf.cast(tf.round(tf.clip_by_value(small, 0.0, 255.0)), tf.uint8)
-
-
-def resize_as_opencv(image: tf.Tensor, side: int) -> tf.Tensor:
-    """uint8 [side, side, 3] of uint8 [H, W, 3], as `cv2.resize` has it (bilinear, no antialias).
-
-    OpenCV counts in whole numbers, with weights of 11 bits and cut-off products (resize.cpp,
-    VResizeLinear); exact bilinear values have fewer different colours. Shrinking by exactly two,
-    where OpenCV takes means, is the exception.
-    """
-    shape = tf.shape(image)
-    rows, row_weights = _linear_taps(shape[0], side)
-    columns, column_weights = _linear_taps(shape[1], side)
-    pixels = tf.cast(image, tf.int32)
-    wide = sum(
-        tf.gather(pixels, columns[i], axis=1) * column_weights[i][None, :, None] for i in (0, 1)
-    )
-    tall = sum(
-        (tf.gather(wide // 16, rows[i], axis=0) * row_weights[i][:, None, None]) // 65536
-        for i in (0, 1)
-    )
-    return tf.cast(tf.clip_by_value((tall + 2) // 4, 0, 255), tf.uint8)
-
-
-def _linear_taps(size: tf.Tensor, side: int) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-    """The two neighbours of each new place along an axis, and their weights in 2048ths."""
-    scale = tf.cast(size, tf.float64) / side
-    place = tf.cast((tf.range(side, dtype=tf.float64) + 0.5) * scale - 0.5, tf.float32)
-    first = tf.cast(tf.floor(place), tf.int32)
-    share = place - tf.floor(place)
-    share = tf.where((first < 0) | (first >= size - 1), 0.0, share)
-    first = tf.clip_by_value(first, 0, size - 1)
-    second = tf.minimum(first + 1, size - 1)
-    weights = [tf.cast(tf.round(part * 2048), tf.int32) for part in (1 - share, share)]
-    return [first, second], weights
 
 
 def each_image(
@@ -89,6 +57,9 @@ class Classifier(tf.Module):
     per_image: uint8 [H, W, 3] to whatever `head` takes a batch of.
     head: [N, ...] to float32 [N, C], rows adding up to 1.
     state: the Keras model or variables that `head` uses, so that they are saved too.
+
+    It answers `scores` (float32 [N, C]), `classes` (string [N, C]) and `verdict` (string [N]): the
+    best name, or "unsure" between the thresholds of `calibration`, which is set before saving.
     """
 
     def __init__(
@@ -103,11 +74,17 @@ class Classifier(tf.Module):
         self._labels = tf.constant(labels)
         self._per_image = per_image
         self._head = head
+        self.calibration = Calibration()
 
     def _answer(self, batch: tf.Tensor) -> dict[str, tf.Tensor]:
         scores = tf.cast(self._head(batch), tf.float32)
+        if self.calibration.temperature != 1.0:
+            logits = tf.math.log(tf.clip_by_value(scores, CLOSEST, 1.0))
+            scores = tf.nn.softmax(logits / self.calibration.temperature)
         classes = tf.tile(self._labels[None], [tf.shape(scores)[0], 1])
-        return {"scores": scores, "classes": classes}
+        best = tf.gather(self._labels, tf.argmax(scores, axis=1))
+        verdict = tf.where(self.calibration.sure(scores), best, UNSURE)
+        return {"scores": scores, "classes": classes, "verdict": verdict}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
     def from_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -14,9 +14,10 @@ import tensorflow as tf
 
 from celflow import metrics
 from celflow.files import replacing, write_json
-from celflow.params import CharacterCnn, Params, Xception
+from celflow.params import Augment, Network, Params
 from stages.manifest import Part, Pictures
 from stages.models import Log
+from stages.models.augment import vary
 from stages.models.graph import Classifier, decode, resize
 
 MODEL_FILE = "model.keras"
@@ -33,51 +34,56 @@ def read_pixels(paths: list[str], side: int) -> np.ndarray:
 
 def fit(
     build: Callable[[int], keras.Model],
-    augment: list[keras.Layer],
-    knobs: Xception | CharacterCnn,
+    knobs: Network,
     params: Params,
     parts: dict[Part, Pictures],
     folder: Path,
     scratch: Path,
     log: Log,
+    loss: keras.losses.Loss | None = None,
 ) -> None:
-    """Train `build(number of classes)` behind `augment`; save the epoch of lowest validation loss.
+    """Train `build(number of classes)`; save it into `folder`.
+
+    With patience, the epoch of lowest validation loss counts; without, the last one.
 
     After every epoch all that the next one depends on goes into `scratch`, so that a fit that was
     killed goes on there and ends with the same weights as one that was not.
+
+    loss: of truth, one-hot [N, C], and scores [N, C]; cross-entropy unless told.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(params.seed)
     tf.config.experimental.enable_op_determinism()
     train, val = parts["train"], parts["val"]
     pixels, val_pixels = (read_pixels(p.paths, knobs.image_size) for p in (train, val))
-    weights = _class_weights(train.truth)
 
     state = _State.load(scratch)
     if state is None:
-        steps = knobs.epochs * -(-len(train) // knobs.batch_size)
-        # Augmentation stays outside of the network, so that no trace of it is exported.
-        trained = keras.Sequential([*augment, build(len(train.labels))])
-        trained.compile(
-            optimizer=keras.optimizers.Adam(
-                keras.optimizers.schedules.CosineDecay(knobs.learning_rate, steps)
-            ),
-            loss="sparse_categorical_crossentropy",
+        network = build(len(train.labels))
+        smoothed = keras.losses.CategoricalCrossentropy(label_smoothing=knobs.label_smoothing)
+        network.compile(
+            optimizer=_optimizer(knobs, -(-len(train) // knobs.batch_size)),
+            loss=loss or smoothed,
             metrics=["accuracy"],
             jit_compile=False,  # XLA compiles for longer than so small a network trains
         )
-        state = _State(trained, [])
+        state = _State(network, [])
     for epoch, figures in enumerate(state.history):
         log(epoch, figures)
+    if knobs.epochs == 0:  # a transfer network is fitted, a little, when it is built
+        scores = predict_on(state.network, val_pixels)
+        log(0, {"val_loss": metrics.log_loss(val.truth, scores),
+                "val_accuracy": metrics.accuracy(val.truth, scores)})  # fmt: skip
+        state.network.save(folder / MODEL_FILE)
+        return
 
     while not state.finished(knobs.epochs, knobs.patience):
         epoch = len(state.history)
         # Own randomness for each epoch, whatever ran before: a resumed fit sees the same.
-        rng = np.random.default_rng([params.seed, epoch])
-        order = rng.permutation(len(train))
-        _reseed(state.trained, rng)
-        batches = _Batches(pixels, train.truth, weights, order, knobs.batch_size)
-        fitted = state.trained.fit(batches, shuffle=False, verbose=0)
-        scores = _scores(state.network, val_pixels)
+        _reseed(state.network, np.random.default_rng([params.seed, epoch]))
+        batches = Batches(pixels, train.truth, knobs.batch_size, knobs.augment, params.seed, epoch)
+        fitted = state.network.fit(batches, shuffle=False, verbose=0)
+        scores = predict_on(state.network, val_pixels)
         figures = {
             "loss": float(fitted.history["loss"][0]),
             "accuracy": float(fitted.history["accuracy"][0]),
@@ -89,14 +95,27 @@ def fit(
         log(epoch, figures)
         print(f"epoch {epoch + 1}/{knobs.epochs}: " + ", ".join(
             f"{name} {value:.3f}" for name, value in figures.items()), flush=True)  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(scratch / "best" / MODEL_FILE, folder / MODEL_FILE)
+    which = "last" if knobs.patience is None else "best"
+    shutil.copyfile(scratch / which / MODEL_FILE, folder / MODEL_FILE)
+
+
+def _optimizer(knobs: Network, steps: int) -> keras.optimizers.Optimizer:
+    """AdamW (Adam where nothing decays): one epoch of warm-up, then a cosine down to 0."""
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        max(1, (knobs.epochs - 1) * steps),
+        warmup_target=knobs.learning_rate,
+        warmup_steps=steps,
+    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=knobs.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    return optimizer
 
 
 def predict(folder: Path, paths: list[str]) -> np.ndarray:
     """float32 [N, C]: scores of picture files."""
     model = keras.models.load_model(folder / MODEL_FILE)
-    return _scores(model, read_pixels(paths, model.input_shape[1]))
+    return predict_on(model, read_pixels(paths, model.input_shape[1]))
 
 
 def export(folder: Path, labels: list[str]) -> Classifier:
@@ -108,35 +127,48 @@ def export(folder: Path, labels: list[str]) -> Classifier:
     )
 
 
-class _Batches(keras.utils.PyDataset):
-    """Batches of pixels, truth and weight, in a given order."""
+class Batches(keras.utils.PyDataset):
+    """One epoch of training: varied pixels, one-hot truth and weight, in batches.
+
+    Two threads prepare the next batches while one is trained on. What is drawn at random depends
+    on seed, epoch and picture alone.
+    """
 
     def __init__(
         self,
         pixels: np.ndarray,
         truth: np.ndarray,
-        weights: np.ndarray,
-        order: np.ndarray,
         size: int,
+        augment: Augment,
+        seed: int,
+        epoch: int,
     ) -> None:
-        super().__init__()
-        self._columns = (pixels, truth, weights[truth])
-        self._order = order
+        super().__init__(workers=2, max_queue_size=4)
+        self._pixels = pixels
+        self._targets = np.eye(truth.max() + 1, dtype=np.float32)[truth]
+        self._weights = _class_weights(truth)[truth]
+        self._order = np.random.default_rng([seed, epoch]).permutation(len(truth))
         self._size = size
+        self._augment = augment
+        self._seed = (seed, epoch)
 
     def __len__(self) -> int:
         return -(-len(self._order) // self._size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         chosen = self._order[index * self._size : (index + 1) * self._size]
-        return tuple(column[chosen] for column in self._columns)
+        varied = [
+            vary(self._pixels[i], self._augment, np.random.default_rng([*self._seed, i]))
+            for i in chosen
+        ]
+        return np.stack(varied), self._targets[chosen], self._weights[chosen]
 
 
 class _State:
-    """A fit between two epochs: network, augmentation and optimizer, and the figures so far."""
+    """A fit between two epochs: the network with its optimizer, and the figures so far."""
 
-    def __init__(self, trained: keras.Sequential, history: list[dict[str, float]]) -> None:
-        self.trained = trained
+    def __init__(self, network: keras.Model, history: list[dict[str, float]]) -> None:
+        self.network = network
         self.history = history
 
     @classmethod
@@ -147,35 +179,32 @@ class _State:
         print(f"resumes after epoch {len(history)}")
         return cls(keras.models.load_model(scratch / "last" / MODEL_FILE), history)
 
-    @property
-    def network(self) -> keras.Model:
-        return self.trained.layers[-1]
-
     def save(self, scratch: Path) -> None:
-        if self._best_epoch() == len(self.history) - 1:
-            self._write(scratch / "best", self.network)
-        self._write(scratch / "last", self.trained)
+        with replacing(scratch / "last") as beside:
+            self.network.save(beside / MODEL_FILE)
+            write_json(beside / "history.json", self.history)
+            if self._best_epoch() == len(self.history) - 1:
+                with replacing(scratch / "best") as best:
+                    shutil.copyfile(beside / MODEL_FILE, best / MODEL_FILE)
 
-    def finished(self, epochs: int, patience: int) -> bool:
+    def finished(self, epochs: int, patience: int | None) -> bool:
         done = len(self.history)
-        return done >= epochs or (done > 0 and done - 1 - self._best_epoch() >= patience)
+        if done == 0 or patience is None:
+            return done >= epochs
+        return done >= epochs or done - 1 - self._best_epoch() >= patience
 
     def _best_epoch(self) -> int:
         return int(np.argmin([figures["val_loss"] for figures in self.history]))
 
-    def _write(self, folder: Path, model: keras.Model) -> None:
-        with replacing(folder) as beside:
-            model.save(beside / MODEL_FILE)
-            write_json(beside / "history.json", self.history)
 
-
-def _scores(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
+def predict_on(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
+    """float32 [N, ...]: what the model answers to uint8 [N, S, S, 3]."""
     batches = (pixels[i : i + 32] for i in range(0, len(pixels), 32))
     return np.concatenate([model.predict_on_batch(batch) for batch in batches])
 
 
 def _reseed(model: keras.Model, rng: np.random.Generator) -> None:
-    """Seed dropout and augmentation, whose states Keras does not save."""
+    """Seed dropout, whose state Keras does not save."""
     for variable in model.variables:
         if variable.name == "seed_generator_state":
             variable.assign(rng.integers(2**32, size=2, dtype=np.uint32))

@@ -52,19 +52,7 @@ def build(classes: int, knobs: Xception) -> keras.Model:
     return keras.Model(inputs, layers.Dense(classes, activation="softmax")(x), name="xception")
 
 
-def augment(knobs: Xception) -> list[keras.Layer]:
-    """Layers that vary pictures [N, S, S, 3] at random."""
-    chosen: list[keras.Layer] = []
-    if knobs.flip:
-        chosen.append(layers.RandomFlip("horizontal"))
-    if knobs.rotation:
-        chosen.append(layers.RandomRotation(knobs.rotation))
-    return chosen
-
-
 def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log) -> None:
     """Train on the pictures of train, stop by those of val."""
     knobs = params.train.xception
-    network.fit(
-        partial(build, knobs=knobs), augment(knobs), knobs, params, parts, folder, scratch, log
-    )
+    network.fit(partial(build, knobs=knobs), knobs, params, parts, folder, scratch, log)

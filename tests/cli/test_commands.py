@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 from celflow.errors import UserError
 from cli import main, up
 
-COMMANDS = ("up", "serve", "predict", "models", "promote", "rollback", "deploy")
+COMMANDS = (
+    "up", "serve", "predict", "enroll", "forget", "models", "promote", "rollback", "deploy",
+)  # fmt: skip
 runner = CliRunner()
 
 
@@ -27,7 +29,8 @@ def test_every_command_has_help(command):
 
 
 @pytest.mark.parametrize(
-    "words", [["nonsense"], ["promote"], ["predict", "xception"], ["up", "--x"]]
+    "words",
+    [["nonsense"], ["promote"], ["predict", "xception"], ["enroll", "aki"], ["up", "--x"]],
 )
 def test_bad_usage_ends_with_two(words):
     assert runner.invoke(main.app, words).exit_code == 2

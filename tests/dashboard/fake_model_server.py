@@ -23,7 +23,8 @@ class FakeServer:
     """Serves `models`: name -> (class names, version -> scores of the first picture).
 
     Each further picture of a request gets the scores turned by one place, so that faces differ.
-    `labels` says which version is stable and which canary; `asked` counts requests a model.
+    `labels` says which version is stable and which canary; `received` has the pictures of each
+    request; `verdicts` are what models answer besides, if they do.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -40,6 +41,7 @@ class FakeServer:
             "xception": {"stable": 2, "canary": 1},
             "character_cnn": {"stable": 1, "canary": 2},
         }
+        self.verdicts: dict[str, str] = {}
         self.received: dict[str, list[list[bytes]]] = {}
         self._lock = threading.Lock()
         self._server = grpc.server(futures.ThreadPoolExecutor(4))
@@ -90,6 +92,9 @@ class _Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
         response.outputs["scores"].CopyFrom(to_proto(np.asarray(scores, np.float32)))
         classes = np.asarray([list(names)] * len(images), dtype=object)
         response.outputs["classes"].CopyFrom(to_proto(classes))
+        if spec.name in self.fake.verdicts:
+            verdicts = np.asarray([self.fake.verdicts[spec.name]] * len(images), dtype=object)
+            response.outputs["verdict"].CopyFrom(to_proto(verdicts))
         return response
 
 

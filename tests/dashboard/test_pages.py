@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from streamlit.testing.v1 import AppTest
 
 from celflow import faces
@@ -34,9 +35,11 @@ def fake(monkeypatch, tmp_path):
     """A running server; no gallery; a detector that finds two faces."""
     import streamlit as st
 
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
-    monkeypatch.chdir(tmp_path)
     server = FakeServer()
+    settings = yaml.safe_load((ROOT / "params.yaml").read_text())
+    settings["models"] = {name: settings["models"][name] for name in server.models}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CELFLOW_SERVER", server.address)
     monkeypatch.setattr("dashboard.pictures.detect", lambda *_: TWO_FACES)
     st.cache_data.clear()
@@ -85,6 +88,15 @@ def test_models_that_disagree(fake, picture):
     fake.labels["xception"]["stable"] = 1
     said = text(opened(try_it, picture))
     assert "The models disagree" in said and "xception says photo" in said
+
+
+def test_a_model_that_is_unsure(fake, picture):
+    fake.verdicts["xception"] = "unsure"
+    said = text(opened(try_it, picture))
+    assert "<b>Cartoon</b>" in said and "colours says cartoon, xception says unsure" in said
+    fake.verdicts["colours"] = "unsure"
+    assert "<b>Unsure</b>" in text(opened(try_it, picture))
+    assert "Both say unsure" in text(opened(compare, picture))
 
 
 def test_each_face_has_its_crop_and_three_names(fake, picture):

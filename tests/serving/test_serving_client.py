@@ -66,6 +66,14 @@ def test_classify_sorts_best_first(pictures: Client, png: bytes) -> None:
         assert first.scores[1] == pytest.approx(0.2)
 
 
+def test_a_verdict_is_the_models_or_the_best_name(pictures: Client, png: bytes) -> None:
+    answer = pictures.predict("pictures", [png, png])
+    assert [one.verdict for one in answer.classifications()] == ["bright", "bright"]
+    verdict = np.array([b"unsure", b"bright"], object)
+    judged = Prediction("m", 1, {**answer.outputs, "verdict": verdict}, 1.0)
+    assert [one.verdict for one in judged.classifications()] == ["unsure", "bright"]
+
+
 def test_embed_and_render(pictures: Client, png: bytes) -> None:
     encodings = pictures.embed("pictures", [png, png])
     assert encodings.shape == (2, 2)

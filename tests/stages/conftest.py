@@ -88,12 +88,11 @@ def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch) -> Project:
+def make_project(folder: Path) -> Project:
     """A project with 14 drawings, 14 photos and two characters of 12 faces."""
-    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
-    shutil.copytree(ROOT / "celflow", tmp_path / "celflow")  # goes into the registry as code
-    made = Project(tmp_path)
+    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
+    shutil.copytree(ROOT / "celflow", folder / "celflow")  # goes into the registry as code
+    made = Project(folder)
     made.configure(CHANGES)
     for i in range(14):
         made.put(f"cartoon_or_photo/cartoon/d{i}.png", flat_drawing(i))
@@ -101,6 +100,13 @@ def project(tmp_path, monkeypatch) -> Project:
     for i in range(12):
         made.put(f"characters/aki/a{i}.png", flat_drawing(100 + i, hue=0))
         made.put(f"characters/beni/b{i}.png", flat_drawing(200 + i, hue=1))
+    return made
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Project:
+    """The project of `make_project`, and the folder that the test runs in."""
+    made = make_project(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return made

@@ -13,7 +13,7 @@ from stages import clean, facecrop, manifest, split
 
 from .conftest import encoded, grainy_photo
 
-KNOBS = Split(test=0.2, val=0.15, near=6, source="")
+KNOBS = Split(test=0.2, val=0.15, near=6, source="", test_sources=None, hold_back=[])
 
 
 def prepare(project, changes=None):
@@ -59,6 +59,30 @@ def test_near_duplicates_and_sources_stay_together(project):
         json.loads(Path("reports/split.json").read_text())["cartoon_or_photo"]["near_duplicates"]
         >= 6
     )
+
+
+def test_named_sources_are_the_test_and_nothing_else(project):
+    original = grainy_photo(0)
+    project.put("cartoon_or_photo/photo/near.jpg", encoded(original.resize((90, 75)), "JPEG"))
+    params = prepare(project, {"split": {"test_sources": "^(near|p1|d1)"}})
+    split.run(params)
+    table = pd.read_csv("data/split/cartoon_or_photo.csv")
+    tested = {Path(path).name for path in table.loc[table["split"] == "test", "path"]}
+    numbers = [1, 10, 11, 12, 13]
+    expected = {f"{k}{i}" for k in ("p", "d") for i in numbers} | {
+        "near",
+        "p0",
+    }  # p0 is near's twin
+    assert {name.split(".")[0] for name in tested} == expected
+    assert {"train", "val"} == set(table["split"]) - {"test"}
+    # No name matches among the characters: their test is a share, as ever.
+    assert 0 < len(manifest.read("characters")["test"]) < 12
+
+
+@pytest.mark.parametrize("pattern", ["^p", "^(p|d)", "^(p1$|d)"])
+def test_named_sources_must_leave_something_of_each_class(project, pattern):
+    with pytest.raises(UserError, match=r"split\.test_sources leaves class"):
+        split.run(prepare(project, {"split": {"test_sources": pattern}}))
 
 
 def test_a_class_with_one_picture_is_named(project):

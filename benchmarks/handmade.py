@@ -1,0 +1,80 @@
+"""How much slower than OpenCV are the hand-made models as served graphs?
+
+A request is one picture's file, decoding included on both sides; both may use every core. They take
+turns, and the fastest of some rounds counts for each picture, so that other work on the machine
+disturbs little. Uses `cartoon_or_photo` of CELFLOW_REAL_DATA, otherwise the built-in sample
+(`dvc repro sample`), every so many pictures of it: `python benchmarks/handmade.py [PICTURES]`.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import cv2
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from celflow.params import load
+from stages import models
+
+NAMES = ("colours", "gradient", "edges")
+ROUNDS = 5
+
+
+def seconds(work, data: bytes) -> float:
+    start = time.perf_counter()
+    work(data)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    root = Path(os.environ.get("CELFLOW_REAL_DATA", "data/sample"))
+    files = sorted((root / "cartoon_or_photo").rglob("*.*"))
+    if not files:
+        sys.exit("no pictures: run `dvc repro sample` or set CELFLOW_REAL_DATA")
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+    contents = [file.read_bytes() for file in files[:: max(1, len(files) // count)]]
+
+    table = Table("model", "pictures", "OpenCV ms", "graph ms", "ratio")
+    for name in NAMES:
+        measure = models.family(name).MODEL
+        knobs = getattr(load().train, name).model_dump()
+        del knobs["threshold"]
+
+        def by_opencv(data: bytes, measure=measure, knobs=knobs) -> float:
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+            return measure.by_opencv(pixels, **knobs)
+
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            saved = {"threshold": measure.published, "slope": 1.0, **knobs}
+            (folder / "model.json").write_text(json.dumps(saved))
+            measure.export(folder, ["cartoon", "photo"]).save(folder / "saved_model")
+            loaded = tf.saved_model.load(str(folder / "saved_model"))
+        signature = loaded.signatures["serving_default"]
+
+        def in_graph(data: bytes, signature=signature) -> np.ndarray:
+            return signature(image_bytes=tf.constant([data]))["scores"].numpy()
+
+        in_graph(contents[0])
+        taken = np.empty((2, ROUNDS, len(contents)))
+        for turn in range(ROUNDS):
+            for i, data in enumerate(tqdm(contents, f"{name} {turn + 1}/{ROUNDS}", disable=None)):
+                for way, work in enumerate((by_opencv, in_graph)):
+                    taken[way, turn, i] = seconds(work, data)
+        opencv, graph = taken.min(axis=1).mean(axis=1) * 1000
+        table.add_row(name, str(len(contents)), f"{opencv:.1f}", f"{graph:.1f}",
+                      f"{graph / opencv:.2f}")  # fmt: skip
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""Teach a recogniser a character from a few pictures, or let it forget one; nothing is trained.
+
+Both make a new version in the MLflow registry from an old one: the same encoder, another gallery.
+"""
+
+import json
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import mlflow
+import numpy as np
+
+from celflow import metrics, parallel, registry
+from celflow.errors import UserError
+from celflow.images import BadImage
+from celflow.params import Facecrop, Params
+from stages import export, facecrop
+from stages.models.calibration import UNSURE
+from stages.register import git_commit
+
+if TYPE_CHECKING:
+    from stages.models.gallery import Gallery, Recogniser
+
+RESERVED = (metrics.UNKNOWN, UNSURE)
+BATCH = 32
+
+
+def enroll(
+    name: str, pictures: Path, base: registry.Version, params: Params
+) -> tuple[registry.Version, list[str]]:
+    """The version that knows `name` too, and why pictures of the folder were left out.
+
+    Raises:
+        UserError: the name is taken or no name, no picture of the folder shows a face, or `base`
+            is no recogniser.
+    """
+    if name in RESERVED or name != name.strip() or "/" in name or not (name and name.isprintable()):
+        raise UserError(f"'{name}' can't be a character's name: choose another")
+    if not pictures.is_dir():
+        raise UserError(f"no folder {pictures}: name one with pictures of {name}")
+    files = sorted(path for path in pictures.rglob("*") if path.is_file())
+    if not files:
+        raise UserError(f"{pictures} is empty: put pictures of {name} there")
+    with registry.saved_model(base) as folder:
+        recogniser = _load(base, folder)
+        if name in recogniser.gallery.names:
+            raise UserError(
+                f"{base.model} version {base.version} knows {name} already: "
+                f"`celflow forget {name}` first"
+            )
+        work = partial(_face, knobs=params.facecrop)
+        found = parallel.each(work, files, params.data.backend, "find faces")
+        faces = [face for face in found if not isinstance(face, str)]
+        left_out = [
+            f"{file}: {why}" for file, why in zip(files, found, strict=True) if isinstance(why, str)
+        ]
+        if not faces:
+            raise UserError(f"no picture in {pictures} shows a face ({'; '.join(left_out[:5])})")
+        gallery = recogniser.gallery.adding(name, _encodings(recogniser, faces))
+        done = {"enrolled": name, "faces": str(len(faces))}
+        return _register(base, recogniser, gallery, done), left_out
+
+
+def forget(name: str, base: registry.Version) -> registry.Version:
+    """The version that no longer knows `name`.
+
+    Raises:
+        UserError: it is not known, it is the last one, or `base` is no recogniser.
+    """
+    with registry.saved_model(base) as folder:
+        recogniser = _load(base, folder)
+        names = recogniser.gallery.names
+        if name not in names:
+            known = ", ".join(names)
+            raise UserError(f"{base.model} version {base.version} knows no {name}: it has {known}")
+        if names == [name]:
+            raise UserError(
+                f"{name} is the last one that {base.model} version {base.version} knows: "
+                "enroll another first"
+            )
+        return _register(base, recogniser, recogniser.gallery.without(name), {"forgotten": name})
+
+
+def _load(base: registry.Version, folder: Path) -> "Recogniser":
+    from stages.models.gallery import Recogniser
+
+    try:
+        return Recogniser.load(folder)
+    except UserError as error:
+        raise UserError(f"{base.model} version {base.version} can't learn names: {error}") from None
+
+
+def _face(file: Path, knobs: Facecrop) -> np.ndarray | str:
+    """The face of a picture, uint8 [h, w, 3], or why there is none."""
+    try:
+        face, _ = facecrop.largest_face(file, knobs)
+    except BadImage as error:
+        return str(error)
+    except OSError as error:
+        return error.strerror or str(error)
+    return "no face found" if face is None else face
+
+
+def _encodings(recogniser: "Recogniser", faces: list[np.ndarray]) -> np.ndarray:
+    """float32 [N, D] of faces of any size, uint8 [h, w, 3] each."""
+    import tensorflow as tf
+
+    from stages.models.graph import resize
+
+    batches = [
+        recogniser.encoder.encode(
+            tf.stack([resize(face, recogniser.side) for face in faces[i : i + BATCH]])
+        )
+        for i in range(0, len(faces), BATCH)
+    ]
+    return np.concatenate([batch.numpy() for batch in batches])
+
+
+def _register(
+    base: registry.Version, recogniser: "Recogniser", gallery: "Gallery", done: dict[str, str]
+) -> registry.Version:
+    """Write the recogniser with another gallery, and make it a version, once per content."""
+    from stages.models.gallery import Recogniser
+
+    changed = Recogniser(recogniser.encoder, recogniser.side, gallery)
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        card = export.write(changed, base.model, base.tags["task"], gallery.names, folder)
+        known = registry.with_content(base.model, card["content"])
+        if known is not None:
+            return known
+        with registry.run(base.model) as active:
+            mlflow.log_params({**done, "names": len(gallery.names)})
+            mlflow.set_tags({**done, "from_version": str(base.version)})
+            mlflow.log_dict(card, "card.json")
+        # Encoder, data and parameters are those of the old version; its figures are not.
+        kept = ("task", "data_hash", "params_hash", "dvc_stage")
+        tags = {
+            **{key: base.tags[key] for key in kept if key in base.tags},
+            **done,
+            "from_version": str(base.version),
+            "labels": json.dumps(gallery.names),
+            "git_commit": git_commit(),
+            "gate": "not compared yet",
+        }
+        saved_model = folder / "saved_model"
+        return registry.register(
+            base.model, active.info.run_id, saved_model, card["content"], tags
+        )[0]

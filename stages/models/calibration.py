@@ -1,0 +1,149 @@
+"""From a model's raw scores to honest ones and a verdict, by the same rule for every model.
+
+`train` keeps the scores of the validation pictures in models/<model>/validation.csv. Temperature
+and thresholds follow from them and from params.yaml, so that another threshold needs no training.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from scipy.stats import beta
+
+from celflow.params import Params, Unsure
+from stages import models
+
+UNSURE = "unsure"
+VALIDATION_FILE = "validation.csv"
+FEWEST = 20  # validation pictures; fewer say nothing, and scores stay as they are
+TEMPERATURES = (0.25, 4.0)
+CLOSEST = 1e-7  # that a score is taken to come to 0 or 1
+CONFIDENCE = 0.95  # with which validation must prove the error rate
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How raw scores become answers; as it stands, they are left alone.
+
+    temperature: raw logits are divided by it.
+    low, high: of the first class's score, low <= 0.5 <= high; between the two a model is unsure.
+    """
+
+    temperature: float = 1.0
+    low: float = 0.5
+    high: float = 0.5
+
+    def scores(self, raw: np.ndarray) -> np.ndarray:
+        """float32 [N, C], rows adding up to 1, of raw scores alike."""
+        if self.temperature == 1.0:
+            return raw
+        return heated(raw, self.temperature).astype(np.float32)
+
+    def sure(self, scores: np.ndarray) -> np.ndarray:
+        """bool [N]: whether the model stands by its best answer."""
+        return (scores[:, 0] <= self.low) | (scores[:, 0] >= self.high)
+
+
+def heated(scores: np.ndarray, temperature: float) -> np.ndarray:
+    """softmax(log(scores) / temperature), float64 [N, C] (Guo et al. 2017, section 4.2)."""
+    powers = np.clip(scores.astype(np.float64), CLOSEST, 1) ** (1 / temperature)
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def best_temperature(truth: np.ndarray, scores: np.ndarray) -> float:
+    """The temperature of least log loss, 0.25 to 4.
+
+    The target is (N + 1) / (N + 2) instead of 1 (Platt 1999, section 2.2): N pictures without a
+    mistake would else ask for boundless confidence.
+    """
+    target = (len(truth) + 1) / (len(truth) + 2)
+
+    def loss(temperature: float) -> float:
+        right = heated(scores, temperature)[np.arange(len(truth)), truth]
+        right = np.clip(right, CLOSEST, 1 - CLOSEST)
+        return float(-np.mean(target * np.log(right) + (1 - target) * np.log(1 - right)))
+
+    found = minimize_scalar(loss, bounds=TEMPERATURES, method="bounded").x
+    return round(float(found), 4)
+
+
+def thresholds(truth: np.ndarray, scores: np.ndarray, knobs: Unsure) -> tuple[float, float]:
+    """The two thresholds of the first class's score between which a model of two is unsure.
+
+    The narrowest band that proves the error rate: with 95 % confidence (Clopper and Pearson 1934)
+    at most `knobs.error` of the decided pictures are wrong, as Geifman and El-Yaniv (2017) choose
+    what to reject, but without their correction for the number of bands that are tried. Few
+    pictures cannot prove a small rate. Then it is the band with the fewest errors, as wide as
+    `knobs.most` allows: the share of validation pictures that may be unsure.
+    """
+    most = int(knobs.most * len(truth))
+    first = scores[:, 0].astype(np.float64)
+    sides = [(1 - first, first < 0.5, truth == 1), (first, first >= 0.5, truth == 0)]
+    edges, unsure, errors = zip(*(_edges(c[here], right[here], most) for c, here, right in sides),
+                                strict=True)  # fmt: skip
+    all_unsure = unsure[0][:, None] + unsure[1]
+    all_errors = errors[0][:, None] + errors[1]
+    narrower = np.minimum(edges[0][:, None], edges[1])
+    decided = len(truth) - all_unsure
+    bound = beta.ppf(CONFIDENCE, all_errors + 1, np.maximum(decided - all_errors, 1e-9))
+    allowed = all_unsure <= most
+    proven = allowed & (bound <= knobs.error)
+    if proven.any():
+        order = np.lexsort([-narrower.ravel(), all_unsure.ravel(), ~proven.ravel()])
+    else:
+        order = np.lexsort([-narrower.ravel(), all_errors.ravel(), ~allowed.ravel()])
+    below, above = np.unravel_index(order[0], allowed.shape)
+    return 1 - float(edges[0][below]), float(edges[1][above])
+
+
+def _edges(
+    confidence: np.ndarray, right: np.ndarray, most: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the band may end on one side, 0.5 to 1, and the unsure pictures and errors it leaves.
+
+    confidence: float [N] of the pictures on this side; right: bool [N]. An edge lies in the middle
+    of a gap between two pictures. Scores that agree to 4 digits are one, so that the served graph,
+    which computes a little differently, decides alike.
+    """
+    ordered = np.unique(confidence.round(4))[: most + 1]
+    padded = np.concatenate([[0.5], ordered, [1.0]])
+    edges = np.minimum((padded[1:] + padded[:-1]) / 2, 1 - CLOSEST)[: most + 1]
+    sure = confidence >= edges[:, None]
+    return edges, np.sum(~sure, axis=1), np.sum(sure & ~right, axis=1)
+
+
+def fit(truth: np.ndarray, raw: np.ndarray, knobs: Unsure | None) -> Calibration:
+    """The calibration by validation pictures; `knobs` where the task knows "unsure".
+
+    truth: int [N]; raw: float [N, C], as the family predicts them.
+    """
+    if len(truth) < FEWEST:
+        return Calibration()
+    heat = Calibration(best_temperature(truth, raw))
+    if knobs is None:
+        return heat
+    return Calibration(heat.temperature, *thresholds(truth, heat.scores(raw), knobs))
+
+
+def write_validation(folder: Path, truth: np.ndarray, raw: np.ndarray) -> None:
+    """Keep what `load` needs in the model's folder: the truth, and a column a score."""
+    table = pd.DataFrame(raw).assign(truth=truth)
+    table.to_csv(folder / VALIDATION_FILE, index=False)
+
+
+def load(model: str, params: Params) -> Calibration:
+    """The calibration of a trained model; scores are left alone where its family calibrates not."""
+    file = Path("models") / model / VALIDATION_FILE
+    if not file.is_file():
+        return Calibration()
+    table = pd.read_csv(file)
+    truth = table.pop("truth").to_numpy()
+    two = params.task(model) == "cartoon_or_photo"
+    return fit(truth, table.to_numpy(np.float32), params.evaluate.unsure if two else None)
+
+
+def predict(model: str, paths: list[str], calibration: Calibration) -> np.ndarray:
+    """float32 [N, C]: calibrated scores of picture files."""
+    return calibration.scores(models.family(model).predict(Path("models") / model, paths))

@@ -1,0 +1,140 @@
+"""Face encodings: who is it, or nobody known.
+
+A network puts faces of one character near to each other on the unit sphere, and those of others
+far away (large-margin cosine loss: Wang et al. 2018, CosFace, eq. 4). A character is the mean of
+the encodings of its faces, so a new one needs a few faces and no training.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+from sklearn.linear_model import LogisticRegression
+
+from celflow.params import CharacterEmbedding, Params
+from stages.manifest import Part, Pictures
+from stages.models import Log, network, transfer
+from stages.models.gallery import Encoder, Gallery, Recogniser, means
+
+calibrates = False  # the gallery brings a curve of its own
+
+
+@keras.saving.register_keras_serializable("celflow")
+class UnitLength(layers.Layer):
+    """Rows of length one."""
+
+    def call(self, x: Any) -> Any:
+        """[N, D] of [N, D]."""
+        return ops.normalize(x, axis=-1)
+
+
+@keras.saving.register_keras_serializable("celflow")
+class Cosines(layers.Layer):
+    """Softmax over `sharpness` times the cosines to a direction a class."""
+
+    def __init__(self, classes: int, sharpness: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.classes = classes
+        self.sharpness = sharpness
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        """One direction a class, [C, D]."""
+        self.directions = self.add_weight(shape=(self.classes, shape[-1]), name="directions")
+
+    def call(self, x: Any) -> Any:
+        """Probabilities [N, C] of unit encodings [N, D]."""
+        cosines = ops.matmul(x, ops.transpose(ops.normalize(self.directions, axis=-1)))
+        return ops.softmax(self.sharpness * cosines)
+
+    def get_config(self) -> dict[str, Any]:
+        """What a saved model keeps."""
+        return {**super().get_config(), "classes": self.classes, "sharpness": self.sharpness}
+
+
+@keras.saving.register_keras_serializable("celflow")
+class MarginLoss(keras.losses.Loss):
+    """Cross-entropy after the true class's logit is lowered by `margin` (CosFace, eq. 4).
+
+    Takes probabilities, as all our networks answer them: their logarithms are the logits but for a
+    constant, which softmax does not see.
+    """
+
+    def __init__(self, margin: float, smoothing: float = 0.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.margin = margin
+        self.smoothing = smoothing
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Loss [N] of one-hot truth and probabilities, both [N, C]."""
+        logits = ops.log(y_pred + 1e-30) - self.margin * y_true
+        return ops.categorical_crossentropy(
+            y_true * (1 - self.smoothing) + self.smoothing / y_true.shape[-1],
+            logits,
+            from_logits=True,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """What a saved model keeps."""
+        return {**super().get_config(), "margin": self.margin, "smoothing": self.smoothing}
+
+
+def build(classes: int, knobs: CharacterEmbedding, train: Pictures) -> keras.Model:
+    """Trunk, encoding and cosine classes, which begin at the means of the frozen encodings."""
+    features = transfer.trunk(knobs)
+    frozen = transfer.frozen_features(features, knobs, train)
+    transfer.freeze(features, knobs)
+    norm = layers.BatchNormalization(momentum=0.95, center=False, scale=False)
+    x = UnitLength()(norm(layers.Dropout(knobs.dropout)(features.output)))
+    encoder = keras.Model(features.input, x, name="encoder")
+    centre, spread = frozen.mean(axis=0), frozen.var(axis=0)
+    norm.set_weights([centre, spread])
+    head = Cosines(classes, knobs.sharpness)
+    model = keras.Model(encoder.input, head(encoder.output))
+    unit = (frozen - centre) / np.sqrt(spread + norm.epsilon)
+    head.set_weights([means(unit / np.linalg.norm(unit, axis=1, keepdims=True), train.truth)])
+    return model
+
+
+def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log) -> None:
+    """Train the encoder on the faces of train, stop by those of val; take in all of train."""
+    knobs = params.train.character_embedding
+    train, val = parts["train"], parts["val"]
+    loss = MarginLoss(knobs.sharpness * knobs.margin, knobs.label_smoothing)
+    start = partial(build, knobs=knobs, train=train)
+    network.fit(start, knobs, params, parts, folder, scratch, log, loss)
+
+    trained = keras.models.load_model(folder / network.MODEL_FILE)
+    encoder = keras.Model(trained.input, trained.layers[-1].input)
+    encoder = keras.Model(encoder.input, UnitLength()(transfer.mirrored(encoder)(encoder.input)))
+    encoder.save(folder / network.MODEL_FILE)
+    encodings = means(network.predict(folder, train.paths), train.truth)
+    slope, threshold = _known_curve(network.predict(folder, val.paths) @ encodings.T, val.truth)
+    Gallery(train.labels, encodings, knobs.sharpness, slope, threshold).write(folder)
+
+
+def _known_curve(cosines: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Slope and threshold of the curve that tells known faces from unknown ones.
+
+    Every face of val [N, C] counts twice: as it is, and as somebody unknown, which it is to a
+    gallery without its own character.
+    """
+    others = cosines.copy()
+    others[np.arange(len(truth)), truth] = -1
+    nearest = np.concatenate([cosines.max(axis=1), others.max(axis=1)])
+    curve = LogisticRegression(C=1e3).fit(nearest[:, None], np.repeat([1, 0], len(truth)))
+    slope = max(1.0, float(curve.coef_[0, 0]))
+    return slope, float(-curve.intercept_[0] / slope)
+
+
+def predict(folder: Path, paths: list[str]) -> np.ndarray:
+    """float32 [N, C + 1]: scores of the labels, and of "unknown"."""
+    return Gallery.read(folder).scores(network.predict(folder, paths))
+
+
+def export(folder: Path, labels: list[str]) -> Recogniser:
+    """Encoder and gallery behind the served graph's door."""
+    model = keras.models.load_model(folder / network.MODEL_FILE)
+    return Recogniser(Encoder(model), model.input_shape[1], Gallery.read(folder))

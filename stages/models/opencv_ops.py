@@ -1,0 +1,209 @@
+"""OpenCV's operations on 8-bit pictures in TensorFlow's ops, for graphs that any server runs.
+
+A picture is float32 [3, H, W], its planes one after another, a plane float32 [H, W], and the values
+are whole numbers from 0 to 255: TensorFlow is fastest on floats, and on whole rows.
+"""
+
+import tensorflow as tf
+
+STRIP = 64  # rows that `bilateral` works on at a time: what a core's cache takes
+ALIGNED = 16  # floats; TensorFlow slices without copying where a slice begins at a multiple of it
+
+
+def planes(image: tf.Tensor) -> tf.Tensor:
+    """float32 [3, H, W] of uint8 [H, W, 3]."""
+    return tf.cast(tf.transpose(image, [2, 0, 1]), tf.float32)
+
+
+def resize(image: tf.Tensor, side: int) -> tf.Tensor:
+    """float32 [3, side, side] of uint8 [H, W, 3]: `cv2.resize`, INTER_LINEAR.
+
+    OpenCV counts in whole numbers, with weights of 11 bits and cut-off products (resize.cpp,
+    VResizeLinear); exact bilinear values have fewer different colours. A product of the second pass
+    can have more bits than a float, so a value in 100 000 differs, by 1. Shrinking by exactly two,
+    where OpenCV takes means, is the exception.
+    """
+    shape = tf.shape(image)
+    columns, weights = _taps(shape[1], side, stop_at_border=True)
+    # Columns are gathered as rows of the turned picture, while it is small.
+    turned = tf.reshape(tf.transpose(image, [1, 2, 0]), [shape[1], 3 * shape[0]])
+    taken = [tf.cast(tf.gather(turned, column), tf.float32) for column in columns]
+    wide = tf.floor(taken[0] * weights[0][:, None] / 16 + taken[1] * weights[1][:, None] / 16)
+    wide = tf.transpose(tf.reshape(wide, [side, 3, shape[0]]), [1, 2, 0])
+    rows, weights = _taps(shape[0], side, stop_at_border=False)
+    tall = [
+        tf.floor(tf.gather(wide, row, axis=1) * (weight / 65536)[:, None])
+        for row, weight in zip(rows, weights, strict=True)
+    ]
+    # Of whole numbers up to 1020 a quarter, a half rounded up, as `tf.round` alone does not.
+    return tf.round((tall[0] + tall[1]) * 0.25005)
+
+
+def grey(picture: tf.Tensor) -> tf.Tensor:
+    """float32 [H, W] of float32 [3, H, W], R, G, B: `cv2.cvtColor`, COLOR_RGB2GRAY, exactly."""
+    red, green, blue = picture[0], picture[1], picture[2]
+    weighted = red * (9798 / 2**15) + green * (19235 / 2**15) + blue * (3735 / 2**15)
+    return tf.floor(weighted + 0.5)
+
+
+def median(plane: tf.Tensor) -> tf.Tensor:
+    """float32 [H, W] of the same: `cv2.medianBlur` of 3 x 3, exactly.
+
+    Sorts each column of three; the median of nine is then the median of the largest of the lowest,
+    the median of the middle and the lowest of the largest (Smith, Xilinx XCELL 23, 1996).
+    """
+    above, here, below = _rows(plane, 3)
+    low, high = tf.minimum(above, here), tf.maximum(above, here)
+    rest = tf.maximum(low, below)
+    lows, mids, highs = (
+        _shifts(column, 3)
+        for column in (tf.minimum(low, below), tf.minimum(high, rest), tf.maximum(high, rest))
+    )
+    middle = _median_of_three(
+        tf.maximum(tf.maximum(lows[0], lows[1]), lows[2]),
+        _median_of_three(*mids),
+        tf.minimum(tf.minimum(highs[0], highs[1]), highs[2]),
+    )
+    return _unpadded(middle, plane, 3)
+
+
+def edge_pixels(plane: tf.Tensor, block: int, c: int) -> tf.Tensor:
+    """int32 scalar: how many pixels of float32 [H, W] `cv2.adaptiveThreshold` makes 0, exactly.
+
+    ADAPTIVE_THRESH_MEAN_C, THRESH_BINARY: those that lie at least `c` below the mean, rounded, of
+    `block` x `block` pixels. Compared as sums: block squared is odd, so no mean ends in a half.
+    """
+    total = _unpadded(tf.add_n(_shifts(tf.add_n(_rows(plane, block)), block)), plane, block)
+    area = block * block
+    below = total - area * plane >= area * c - area // 2
+    return tf.reduce_sum(tf.cast(below, tf.int32))
+
+
+def bilateral(
+    picture: tf.Tensor, diameter: int, sigma_colour: float, sigma_space: float
+) -> tf.Tensor:
+    """float32 [3, side, side] of the same: `cv2.bilateralFilter`; `side` is a multiple of `STRIP`.
+
+    OpenCV adds up its 32-bit floats in another order, so a pixel in 30 000 differs, by 1.
+
+    A neighbour's weight is exp(-d^2 / 2 sigma_colour^2 - r^2 / 2 sigma_space^2), where d is the sum
+    of the channels' differences and r the distance, up to half the diameter. It is the same seen
+    from the neighbour, so each pair of pixels is weighted once, and what the one gains by
+    weight x difference the other loses.
+    """
+    side, radius = picture.shape[-1], diameter // 2
+    stride = -(-(side + 2 * radius) // ALIGNED) * ALIGNED
+    unit = sigma_colour * 2**0.5
+    padded = tf.pad(picture, [[0, 0], [radius, radius], [radius, radius]], "REFLECT")
+    padded = tf.pad(padded, [[0, 0], [0, 0], [0, stride - side - 2 * radius]])
+    padded = tf.reshape(padded / unit, [3, (side + 2 * radius) * stride])
+
+    def strip(first_row: tf.Tensor) -> tf.Tensor:
+        rows = tf.slice(padded, [0, first_row * stride], [3, (STRIP + 2 * radius) * stride])
+        smooth = _bilateral_strip(tf.unstack(rows), stride, radius, sigma_space)
+        smooth = tf.reshape(tf.stack(smooth), [3, STRIP, stride])[:, :, radius : radius + side]
+        return tf.round(smooth * unit)
+
+    spec = tf.TensorSpec([3, STRIP, side], tf.float32)
+    starts = tf.range(0, side, STRIP)
+    strips = tf.map_fn(strip, starts, fn_output_signature=spec, parallel_iterations=2)
+    return tf.reshape(tf.transpose(strips, [1, 0, 2, 3]), [3, side, side])
+
+
+def histograms(picture: tf.Tensor) -> tf.Tensor:
+    """int32 [3, 256] of float32 [3, H, W]: how often each value occurs in each plane."""
+    none = tf.constant([], tf.int32)
+    values = tf.unstack(tf.reshape(tf.cast(picture, tf.int32), [3, -1]))
+    return tf.stack([tf.raw_ops.Bincount(arr=plane, size=256, weights=none) for plane in values])
+
+
+def correlation(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """float64 [N] of two int32 [N, bins]: `cv2.compareHist`, HISTCMP_CORREL."""
+    a, b = (tf.cast(counts, tf.float64) for counts in (a, b))
+    a, b = (counts - tf.reduce_mean(counts, axis=1, keepdims=True) for counts in (a, b))
+    spread = tf.reduce_sum(a * a, axis=1) * tf.reduce_sum(b * b, axis=1)
+    return tf.where(spread > 1e-9, tf.reduce_sum(a * b, axis=1) / tf.sqrt(spread), 1.0)
+
+
+def _bilateral_strip(
+    picture: list[tf.Tensor], stride: int, radius: int, sigma_space: float
+) -> list[tf.Tensor]:
+    """Rows of `stride` values, one after another, for the strip without `radius` rows around it.
+
+    picture: float32 [(STRIP + 2 radius) * stride] a plane, in units of sigma_colour * sqrt(2).
+    Flat, so that a neighbour at (y, x) is a shift by y * stride + x; it is free where x is 0.
+    """
+    margin, inner, top = ALIGNED, STRIP * stride, radius * stride
+    pairs = inner + top + 2 * margin
+    flat = [tf.pad(plane, [[2 * margin, 2 * margin]]) for plane in picture]
+    here = [plane[margin : margin + pairs] for plane in flat]
+    gains: list[list[tf.Tensor]] = [[], [], [], []]  # three channels and the weight
+    losses: list[list[tf.Tensor]] = [[], [], [], []]
+    for x in range(-radius, radius + 1):
+        there = [tf.slice(plane, [margin + x], [pairs + top]) for plane in flat]
+        lost: list[list[tf.Tensor]] = [[], [], [], []]
+        for y in range(radius + 1):
+            if y * y + x * x > radius * radius or (y == 0 and x <= 0):
+                continue
+            start = y * stride
+            apart = [q[start : start + pairs] - p for q, p in zip(there, here, strict=True)]
+            distance = tf.add_n([tf.abs(channel) for channel in apart])
+            near = -(y * y + x * x) / (2 * sigma_space**2)
+            weight = tf.exp(near - distance * distance)
+            for i, gain in enumerate([*(weight * channel for channel in apart), weight]):
+                gains[i].append(gain[top : top + inner + margin])
+                lost[i].append(gain[top - start : top - start + inner + 2 * margin])
+        for i in range(4):
+            if lost[i]:
+                losses[i].append(tf.slice(tf.add_n(lost[i]), [margin - x], [inner]))
+    gained = [tf.add_n(each)[margin : margin + inner] for each in gains]
+    weights = tf.add_n([gained[3], *losses[3]]) + 1.0
+    centre = [plane[top + margin : top + margin + inner] for plane in here]
+    return [centre[i] + (gained[i] - tf.add_n(losses[i])) / weights for i in range(3)]
+
+
+def _median_of_three(a: tf.Tensor, b: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
+    return tf.maximum(tf.minimum(a, b), tf.minimum(tf.maximum(a, b), c))
+
+
+def _rows(plane: tf.Tensor, block: int) -> list[tf.Tensor]:
+    """float32 [H * (W + block - 1)], `block` times: a plane's rows and those above and below them.
+
+    One after another, each `block // 2` longer at both ends; what lies outside repeats the border.
+    """
+    height = tf.shape(plane)[0]
+    for _ in range(block // 2):
+        plane = tf.pad(plane, [[1, 1], [1, 1]], "SYMMETRIC")
+    length = height * tf.shape(plane)[1]
+    flat, stride = tf.reshape(plane, [-1]), tf.shape(plane)[1]
+    return [tf.slice(flat, [i * stride], [length]) for i in range(block)]
+
+
+def _shifts(rows: tf.Tensor, block: int) -> list[tf.Tensor]:
+    """What `_rows` gave, and the same from one to `block - 1` places on."""
+    length = tf.size(rows) - (block - 1)
+    return [tf.slice(rows, [i], [length]) for i in range(block)]
+
+
+def _unpadded(shifted: tf.Tensor, plane: tf.Tensor, block: int) -> tf.Tensor:
+    """[H, W] as `plane` of what was made of `_shifts`."""
+    height, width = tf.unstack(tf.shape(plane))
+    wide = tf.reshape(tf.pad(shifted, [[0, block - 1]]), [height, width + block - 1])
+    return wide[:, :width]
+
+
+def _taps(
+    size: tf.Tensor, side: int, stop_at_border: bool
+) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    """The two neighbours of each new place along an axis, and their weights in 2048ths.
+
+    Beyond the border OpenCV takes the last column whole, but the last row in two parts.
+    """
+    scale = tf.cast(size, tf.float64) / side
+    place = tf.cast((tf.range(side, dtype=tf.float64) + 0.5) * scale - 0.5, tf.float32)
+    first = tf.cast(tf.floor(place), tf.int32)
+    share = place - tf.floor(place)
+    if stop_at_border:
+        share = tf.where((first < 0) | (first >= size - 1), 0.0, share)
+    taps = [tf.clip_by_value(first + i, 0, size - 1) for i in (0, 1)]
+    return taps, [tf.round(part * 2048) for part in (1 - share, share)]

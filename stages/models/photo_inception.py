@@ -1,0 +1,67 @@
+"""Cartoon or photo, by transfer learning on Inception-v3.
+
+Some of the photos are painted over by filters and learnt as cartoons, too: what they show is the
+same, so the network has to look at how it is drawn. That carries over to sources it never saw.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from celflow import parallel
+from celflow.images import encode_png, read_image, shrink
+from celflow.params import Params
+from stages.manifest import Part, Pictures
+from stages.models import Log, network, transfer
+
+export = network.export
+predict = network.predict
+
+SIDE = 400  # px, the longer side of a painted photo
+
+
+def paint(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """uint8 [H, W, 3] of a photo, uint8 [H, W, 3]: as if painted, in one of four manners."""
+    manner = rng.integers(4)
+    if manner == 0:
+        return cv2.stylization(pixels, sigma_s=rng.uniform(10, 60), sigma_r=rng.uniform(0.2, 0.5))
+    if manner == 1:
+        return cv2.pyrMeanShiftFiltering(pixels, 8, 24)
+    if manner == 2:
+        smooth = cv2.edgePreservingFilter(pixels, sigma_s=rng.uniform(20, 60), sigma_r=0.4)
+        return cv2.detailEnhance(smooth, sigma_s=10, sigma_r=0.15)
+    for _ in range(4):
+        pixels = cv2.bilateralFilter(pixels, 7, 40, 7)
+    grey = cv2.medianBlur(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), 3)
+    lines = cv2.adaptiveThreshold(
+        grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, blockSize=7, C=5
+    )
+    return np.where(lines[..., None] > 0, pixels, pixels * 0.4).astype(np.uint8)
+
+
+def with_painted(train: Pictures, share: float, folder: Path, params: Params) -> Pictures:
+    """`train`, and a painted copy in `folder` of a share of its photos, as cartoons."""
+    photo, cartoon = (train.labels.index(label) for label in ("photo", "cartoon"))
+    rng = np.random.default_rng(params.seed)
+    photos = np.flatnonzero(train.truth == photo)
+    chosen = np.sort(rng.permutation(photos)[: round(share * len(photos))])
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def one(index: int) -> str:
+        cv2.setNumThreads(1)
+        pixels = shrink(read_image(Path(train.paths[index])).pixels, SIDE)
+        painted = paint(pixels, np.random.default_rng([params.seed, index]))
+        (folder / f"{index}.png").write_bytes(encode_png(painted))
+        return str(folder / f"{index}.png")
+
+    copies = parallel.each(one, chosen.tolist(), params.data.backend, "paint photos")
+    truth = np.concatenate([train.truth, np.full(len(copies), cartoon)])
+    return Pictures([*train.paths, *copies], truth, train.labels)
+
+
+def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log) -> None:
+    """Train on the pictures of train, painted photos added."""
+    knobs = params.train.photo_inception
+    train = with_painted(parts["train"], knobs.painted, scratch / "painted", params)
+    transfer.fit(knobs, params, {**parts, "train": train}, folder, scratch, log)

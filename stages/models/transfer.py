@@ -1,0 +1,139 @@
+"""Transfer learning: Inception-v3 (Szegedy et al. 2016) up to a tap, then a layer of our own.
+
+First only the new layer is fitted, on features of the frozen trunk, which are kept in
+checkpoints/features/ because they never change. Then trunk and layer are tuned together.
+"""
+
+import hashlib
+import warnings
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers, ops
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from celflow import metrics
+from celflow.errors import UserError
+from celflow.files import replacing
+from celflow.params import Params, Transfer
+from stages.manifest import Part, Pictures
+from stages.models import Log, network
+
+FEATURES = Path("checkpoints/features")
+
+
+def trunk(knobs: Transfer) -> keras.Model:
+    """Pixels [N, S, S, 3], 0 to 255, to features, float32 [N, D]: the means of the tap's channels.
+
+    Raises:
+        UserError: the weights can't be had, or are of another network.
+    """
+    side = knobs.image_size
+    weights = None if knobs.weights == "none" else knobs.weights
+    if weights not in (None, "imagenet") and not Path(weights).is_file():
+        raise UserError(f"no weights file '{weights}': give a path, 'imagenet' or 'none'")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras only warns of layers left untouched
+            whole = keras.applications.InceptionV3(
+                include_top=False, weights=weights, input_shape=(side, side, 3)
+            )
+    except Exception as error:  # Keras raises what HDF5, the network or its own checks raise
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"'{weights}' gives no weights of Inception-v3: {reason}") from None
+    inputs = keras.Input((side, side, 3))
+    cut = keras.Model(whole.input, whole.get_layer(knobs.tap).output, name="trunk")
+    for layer in cut.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = 0.95  # 0.99 lags where an epoch has few steps
+    x = cut(layers.Rescaling(1 / 127.5, offset=-1)(inputs))
+    return keras.Model(inputs, layers.GlobalAveragePooling2D()(x), name="features")
+
+
+def freeze(features: keras.Model, knobs: Transfer) -> None:
+    """Fix the layers of the trunk up to `knobs.frozen`, that one included.
+
+    With `keep_norm` its means and variances (batch normalisation) stay as well: they come from more
+    pictures than ours.
+    """
+    inner = features.get_layer("trunk").layers
+    last = [layer.name for layer in inner].index(knobs.frozen) if knobs.frozen else -1
+    for number, layer in enumerate(inner):
+        normalises = isinstance(layer, layers.BatchNormalization)
+        if number <= last or (normalises and knobs.keep_norm):
+            layer.trainable = False
+
+
+def frozen_features(features: keras.Model, knobs: Transfer, pictures: Pictures) -> np.ndarray:
+    """float32 [N, D] of the untouched trunk; computed once for the same weights and pictures."""
+    digest = hashlib.sha256(f"{knobs.tap} {knobs.image_size}".encode())
+    for weight in features.weights:
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    for path in pictures.paths:
+        digest.update(Path(path).read_bytes())
+    kept = FEATURES / digest.hexdigest()[:32]
+    if not kept.is_dir():
+        print(f"features of {len(pictures)} pictures at {knobs.tap}", flush=True)
+        pixels = network.read_pixels(pictures.paths, knobs.image_size)
+        with replacing(kept) as folder:
+            np.save(folder / "features.npy", network.predict_on(features, pixels))
+    return np.load(kept / "features.npy")
+
+
+def build(classes: int, knobs: Transfer, train: Pictures, val: Pictures) -> keras.Model:
+    """The trunk and a softmax layer that is fitted to its frozen features already."""
+    features = trunk(knobs)
+    kernel, bias = probe(
+        *((frozen_features(features, knobs, part), part.truth) for part in (train, val))
+    )
+    freeze(features, knobs)
+    head = layers.Dense(classes, activation="softmax", name="classes")
+    x = layers.Dropout(knobs.dropout)(features.output)
+    model = keras.Model(features.input, head(x))
+    head.set_weights([kernel, bias])
+    return model
+
+
+def probe(
+    train: tuple[np.ndarray, np.ndarray], val: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel [D, C] and bias [C] of the logistic regression that is best on val."""
+    scaler = StandardScaler().fit(train[0])
+    inputs, val_inputs = scaler.transform(train[0]), scaler.transform(val[0])
+    fits = [
+        LogisticRegression(C=strength, class_weight="balanced", max_iter=1000).fit(inputs, train[1])
+        for strength in (1e-3, 1e-2, 1e-1)
+    ]
+    linear = min(fits, key=lambda fit: metrics.log_loss(val[1], fit.predict_proba(val_inputs)))
+    coefficients = linear.coef_ / scaler.scale_
+    intercept = linear.intercept_ - coefficients @ scaler.mean_
+    if len(coefficients) == 1:  # two classes: scikit-learn has the second one's line only
+        coefficients = np.concatenate([-coefficients / 2, coefficients / 2])
+        intercept = np.concatenate([-intercept / 2, intercept / 2])
+    return coefficients.T, intercept
+
+
+def mirrored(model: keras.Model) -> keras.Model:
+    """The mean of the answers to a picture and to its mirror image."""
+    inputs = keras.Input(model.input_shape[1:])
+    answers = [model(inputs), model(ops.flip(inputs, axis=2))]
+    return keras.Model(inputs, layers.average(answers))
+
+
+def fit(
+    knobs: Transfer,
+    params: Params,
+    parts: dict[Part, Pictures],
+    folder: Path,
+    scratch: Path,
+    log: Log,
+) -> None:
+    """Fit the layer, tune all of it, stop by val."""
+    start = partial(build, knobs=knobs, train=parts["train"], val=parts["val"])
+    network.fit(start, knobs, params, parts, folder, scratch, log)
+    if knobs.mirror:
+        model = keras.models.load_model(folder / network.MODEL_FILE)
+        mirrored(model).save(folder / network.MODEL_FILE)

@@ -1,0 +1,111 @@
+"""The table of real runs, and the page that is written from their figures."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from celflow import params
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "benchmarks/results.py"
+SPLIT = {"train": {"a": 3, "b": 4}, "val": {"a": 1}, "test": {"a": 2, "b": 2}, "near_duplicates": 1}
+
+
+@pytest.fixture(scope="module")
+def results():
+    spec = importlib.util.spec_from_file_location("results", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["results"] = module  # dataclasses look it up
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["results"]
+
+
+def test_every_run_has_valid_parameters_and_models(results, tmp_path):
+    known = params.load(ROOT / "params.yaml").models
+    names = [run.name for run in results.read_runs()]
+    assert len(names) == len(set(names)) >= 6
+    for run in results.read_runs():
+        results.prepare(tmp_path / run.name, run, "/somewhere/real")
+        read = params.load(tmp_path / run.name / "params.yaml")
+        assert {known[model].task for model in run.models} == {run.task}
+        assert read.data.folder(run.task).is_relative_to("/somewhere/real")
+        assert (tmp_path / run.name / "stages/train.py").is_file()
+        assert not (tmp_path / run.name / "dvc.lock").exists()
+
+
+def test_each_source_is_kept_for_the_test_once(results):
+    sources = ("clipart", "portrait", "illustration_maki", "bsds_train", "bsds_val", "travel")
+    names = [f"{source}_001.jpg" for source in sources]
+    folds = [run.params["split"]["test_sources"] for run in results.read_runs() if run.mean]
+    assert len(folds) == 3
+    for name in names:
+        assert sum(bool(re.search(pattern, name)) for pattern in folds) == 1
+    (last,) = [run for run in results.read_runs() if run.name == "characters3"]
+    tested = [n for n in range(1, 40)
+              if re.search(last.params["split"]["test_sources"], f"{n}.jpg.png")]  # fmt: skip
+    assert tested == [31, 32, 33, 34, 35, 36]
+
+
+def write(path: Path, content: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def test_the_page_has_every_figure_and_no_path(results, tmp_path):
+    runs = results.read_runs()
+    assert "Not run yet." in results.page(runs, tmp_path)
+    for i, run in enumerate(runs):
+        folder = tmp_path / run.name
+        for model in run.models:
+            figures = {"pictures": 100, "accuracy": 0.9 + i / 100, "accuracy_low": 0.85,
+                       "accuracy_high": 0.95, "balanced_accuracy": 0.91, "ece": 0.031}  # fmt: skip
+            if run.task == "cartoon_or_photo":
+                figures |= {"auroc": 0.987, "unsure_share": 0.12, "decided_accuracy": 0.999}
+            write(folder / f"metrics/{model}.json", figures)
+            speed = {"ms_per_image": 12.34, "size_bytes": 2_500_000}
+            write(folder / f"reports/speed/{model}.json", speed)
+        tasks = ("cartoon_or_photo", "characters")
+        write(folder / "reports/clean.json", {task: {"quarantined": {"x": 2}} for task in tasks})
+        write(folder / "reports/split.json", dict.fromkeys(tasks, SPLIT))
+        write(folder / "reports/facecrop.json", {"detection_rate": 0.96})
+    page = results.page(runs, tmp_path)
+    row = "| a fifth of all pictures, at random | colours | 100 | 0.900 (0.850-0.950) | 0.910 |"
+    assert f"{row} 0.987 | 0.031 | 0.120 | 0.999 | 12.3 | 2.5 |" in page
+    mean = "| **whole sources never seen: mean of the 3** | colours | 300 | 0.920 | 0.910 |"
+    assert f"{mean} 0.987 | 0.031 | 0.120 | 0.999 |" in page
+    assert "| 3 characters, whole illustrations, faces found by program | 7 | 1 | 4 | 2 |" in page
+    assert "| `split.test_sources` | `None` |" in page and "$CELFLOW_REAL_DATA" in page
+    assert str(tmp_path) not in page and str(ROOT) not in page
+    for line in page.splitlines():
+        if line.startswith("|"):
+            assert line.endswith("|") and line.count("|") >= 5
+
+
+def test_a_run_goes_on_with_what_it_has(results, tmp_path):
+    run = results.read_runs()[0]
+    results.prepare(tmp_path / "one", run, "/real")
+    (tmp_path / "one/dvc.lock").write_text("kept")
+    write(tmp_path / "one/metrics/colours.json", {"kept": 1})
+    results.prepare(tmp_path / "one", run, "/real")
+    assert (tmp_path / "one/dvc.lock").read_text() == "kept"
+    assert (
+        yaml.safe_load((tmp_path / "one/params.yaml").read_text())["facecrop"]["detector"] == "none"
+    )
+
+
+def test_without_real_pictures_there_is_one_line(tmp_path):
+    kept = {key: value for key, value in os.environ.items() if key != "CELFLOW_REAL_DATA"}
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--folder", str(tmp_path)],
+        capture_output=True, text=True, env=kept,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "error: set CELFLOW_REAL_DATA to the folder of real pictures\n"

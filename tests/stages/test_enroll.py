@@ -1,0 +1,213 @@
+"""Teach a tiny recogniser new characters, let it forget them, register, gate and serve it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import mlflow
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+from typer.testing import CliRunner
+
+from celflow import registry
+from celflow.errors import UserError
+from celflow.images import read_image
+from celflow.params import load
+from cli import main
+from stages import clean, enroll, export, facecrop, gate, manifest, split
+from stages.models.character_embedding import UnitLength
+from stages.models.gallery import Encoder, Gallery, Recogniser, means
+from stages.models.graph import resize
+from stages.models.transfer import mirrored
+
+from ..serving.model_server import Server
+from .conftest import ROOT, encoded, flat_drawing, grainy_photo
+
+pytestmark = pytest.mark.slow
+MODEL = "character_embedding"
+SIDE = 32
+
+
+def tiny_encoder() -> keras.Model:
+    """Where which colours are; mirrored and with state, as the real one."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((SIDE, SIDE, 3))
+    x = layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+    x = layers.Flatten()(layers.AveragePooling2D(16)(x))
+    x = layers.BatchNormalization(center=False, scale=False)(x)
+    encoder = keras.Model(inputs, UnitLength()(x))
+    return keras.Model(inputs, UnitLength()(mirrored(encoder)(inputs)))
+
+
+def pixels_of(paths: list[str]) -> tf.Tensor:
+    return tf.stack([resize(read_image(Path(path)).pixels, SIDE) for path in paths])
+
+
+@pytest.fixture
+def known(project) -> registry.Version:
+    """Version 1: it knows aki and beni, from their faces of train."""
+    params = load()
+    for stage in (clean, facecrop, split):
+        stage.run(params)
+    train = manifest.read("characters")["train"]
+    model = tiny_encoder()
+    gallery = Gallery(train.labels, means(model(pixels_of(train.paths)).numpy(), train.truth),
+                      sharpness=10.0, slope=10.0, threshold=0.5)  # fmt: skip
+    recogniser = Recogniser(Encoder(model), SIDE, gallery)
+    card = export.write(recogniser, MODEL, "characters", train.labels, project.folder / "first")
+    tags = {"task": "characters", "labels": json.dumps(train.labels), "data_hash": "1234"}
+    with registry.run(MODEL) as active:
+        run_id = active.info.run_id
+    saved_model = project.folder / "first/saved_model"
+    return registry.register(MODEL, run_id, saved_model, card["content"], tags)[0]
+
+
+def new_faces(project, name: str, hue: int) -> Path:
+    for i in range(4):
+        project.put(f"new/{name}/{i}.png", flat_drawing(300 + 10 * hue + i, hue))
+    return project.raw / "new" / name
+
+
+def scores(version: registry.Version, files: list[str]) -> tuple[list[str], np.ndarray]:
+    with registry.saved_model(version) as folder:
+        ask = tf.saved_model.load(str(folder)).signatures["serving_default"]
+        answer = ask(image_bytes=tf.constant([Path(file).read_bytes() for file in files]))
+    return [name.decode() for name in answer["classes"].numpy()[0]], answer["scores"].numpy()
+
+
+def embeddings(version: registry.Version, files: list[str]) -> np.ndarray:
+    with registry.saved_model(version) as folder:
+        ask = tf.saved_model.load(str(folder)).signatures["embed"]
+        data = tf.constant([Path(file).read_bytes() for file in files])
+        return ask(image_bytes=data)["embedding"].numpy()
+
+
+def test_enroll_enroll_forget(project, known):
+    params = load()
+    test = manifest.read("characters")["test"]
+    cleo = new_faces(project, "cleo", 2)
+    other = project.put("new/cleo/none.png", b"no picture").name
+    faces = sorted(str(path) for path in cleo.glob("[0-9].png"))
+
+    second, left_out = enroll.enroll("cleo", cleo, known, params)
+    assert (second.version, second.aliases) == (2, ("challenger",))
+    assert len(left_out) == 1 and other in left_out[0]
+    assert second.tags["enrolled"] == "cleo" and second.tags["from_version"] == "1"
+    assert json.loads(second.tags["labels"]) == ["aki", "beni", "cleo"]
+    assert second.tags["data_hash"] == "1234" and second.tags["gate"] == "not compared yet"
+    run = registry.connect().get_run(second.run_id)
+    assert run.data.params["faces"] == "4" and run.data.tags["from_version"] == "1"
+    assert mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/card.json")["model"] == MODEL
+
+    names, answers = scores(second, faces)
+    assert names == ["aki", "beni", "cleo", "unknown"]
+    assert (answers.argmax(axis=1) == 2).all()
+    # Those known before rank as before, and the encodings are the same to the last bit.
+    before, after = scores(known, test.paths)[1], scores(second, test.paths)[1]
+    assert (before[:, :2].argmax(axis=1) == after[:, :2].argmax(axis=1)).all()
+    assert np.allclose(before[:, 0] / before[:, 1], after[:, 0] / after[:, 1], rtol=1e-3)
+    assert np.array_equal(embeddings(known, test.paths), embeddings(second, test.paths))
+
+    with pytest.raises(UserError, match=r"version 2 knows cleo already: `celflow forget cleo`"):
+        enroll.enroll("cleo", cleo, second, params)
+    third, _ = enroll.enroll("ara", new_faces(project, "ara", 1), second, params)
+    assert scores(third, faces)[0] == ["aki", "ara", "beni", "cleo", "unknown"]
+    assert (scores(third, faces)[1].argmax(axis=1) == 3).all()
+
+    without = enroll.forget("ara", third)
+    assert without.tags["forgotten"] == "ara" and "enrolled" not in without.tags
+    without = enroll.forget("cleo", without)
+    with registry.saved_model(without) as folder, registry.saved_model(known) as old:
+        ours, theirs = (Gallery.read(one / "assets.extra") for one in (folder, old))
+    assert ours.names == theirs.names and np.array_equal(ours.encodings, theirs.encodings)
+    assert np.array_equal(scores(without, test.paths)[1], before)
+
+    fewer = enroll.forget("aki", known)
+    assert scores(fewer, faces)[0] == ["beni", "unknown"]
+    # More names than the test set has, and fewer, can be measured.
+    first, more, less = (gate.measure(version) for version in (known, second, fewer))
+    assert more["pictures"] == less["pictures"] == first["pictures"] == len(test)
+    assert less["recall"]["aki"] == 0
+
+
+def test_it_is_served(project, known, tmp_path):
+    from serving import deploy
+    from serving.client import Client
+
+    cleo = new_faces(project, "cleo", 2)
+    second, _ = enroll.enroll("cleo", cleo, known, load())
+    deploy.materialize(second)
+    config = tmp_path / "models.config"
+    config.write_text(str(deploy.build_config({MODEL: {"challenger": 2}}, {})))
+    files = sorted(cleo.iterdir())
+    with Server(tmp_path, f"--model_config_file={config}") as server, Client(server.address) as ask:
+        pictures = [file.read_bytes() for file in files]
+        assert {one.name for one in ask.classify(MODEL, pictures, 2)} == {"cleo"}
+        encodings = ask.embed(MODEL, pictures, 2)
+    assert np.allclose(np.linalg.norm(encodings, axis=1), 1, atol=1e-5)
+    assert np.allclose(encodings, embeddings(known, [str(file) for file in files]), atol=1e-6)
+
+
+def test_by_command_and_the_same_content_is_the_same_version(project, known):
+    cleo = new_faces(project, "cleo", 2)
+
+    def celflow(*words: object) -> str:
+        code = "from cli.main import main; main()"
+        return subprocess.run(
+            [sys.executable, "-c", code, *map(str, words)], check=True, capture_output=True,
+            text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        ).stdout  # fmt: skip
+
+    said = celflow("enroll", "cleo", cleo)
+    assert "version 2, 4 faces of cleo (challenger)" in said
+    assert f"next: celflow promote {MODEL} 2" in said
+    assert "version 2, 4 faces of cleo (challenger)" in celflow("enroll", "cleo", cleo)
+    assert "version 3, without cleo" in celflow("forget", "cleo", "--version", "2")
+    assert [version.version for version in registry.versions(MODEL)] == [3, 2, 1]
+
+
+def test_what_a_user_can_get_wrong_is_one_line(project, known):
+    empty = project.raw / "empty"
+    empty.mkdir()
+    project.put("bad/cut.jpg", encoded(grainy_photo(1), "JPEG")[:-2000])
+    project.put("bad/text.png", b"no picture")
+    cleo = new_faces(project, "cleo", 2)
+    for words, text in [
+        (["enroll", "unknown", cleo], "'unknown' can't be a character's name"),
+        (["enroll", "", cleo], "'' can't be a character's name"),
+        (["enroll", "a/b", cleo], "'a/b' can't be"),
+        (["enroll", "aki", cleo], "knows aki already: `celflow forget aki` first"),
+        (["enroll", "cleo", "nowhere"], "no folder nowhere"),
+        (["enroll", "cleo", empty], "empty is empty"),
+        (["enroll", "cleo", project.raw / "bad"], "cut.jpg: the file is cut off"),
+        (["enroll", "cleo", project.raw / "bad"], "text.png: the file is none of"),
+        (["enroll", "cleo", cleo, "--version", "9"], "has no version 9: it has 1"),
+        (["forget", "cleo"], "version 1 knows no cleo: it has aki, beni"),
+    ]:
+        failure = CliRunner().invoke(main.app, [str(word) for word in words]).exception
+        assert isinstance(failure, UserError), (words, failure)
+        assert text in str(failure) and "\n" not in str(failure)
+    one = enroll.forget("aki", known)
+    with pytest.raises(UserError, match="beni is the last one"):
+        enroll.forget("beni", one)
+    project.configure({"facecrop": {"detector": "auto"}})
+    with pytest.raises(UserError, match=r"no picture in .*cleo shows a face .*0.png: no face"):
+        enroll.enroll("cleo", cleo, known, load())
+    assert len(registry.versions(MODEL)) == 2
+
+    shutil.rmtree("first/saved_model/assets.extra")
+    saved_model = Path("first/saved_model")
+    bare, _ = registry.register(MODEL, known.run_id, saved_model, "bare", dict(known.tags))
+    with pytest.raises(UserError, match=r"version 3 can't learn names: it holds no gallery"):
+        enroll.forget("aki", bare)
+
+
+def test_nothing_registered_yet(project):
+    failure = CliRunner().invoke(main.app, ["forget", "aki"]).exception
+    assert isinstance(failure, UserError) and "run `dvc repro`" in str(failure)

@@ -1,0 +1,172 @@
+"""Transfer learning and face encodings, with an untrained trunk."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from celflow.errors import UserError
+from celflow.params import CharacterEmbedding, Params, Transfer, load
+from stages.manifest import Pictures
+
+from .conftest import ROOT
+
+KNOBS = {
+    "weights": "none", "tap": "mixed0", "frozen": None, "keep_norm": False, "image_size": 75, "epochs": 1,
+    "patience": 1, "batch_size": 4, "learning_rate": 1e-3, "weight_decay": 0.0,
+    "label_smoothing": 0.0, "dropout": 0.0, "mirror": True, "augment": {},
+}  # fmt: skip
+
+
+def knobs(**changes: object) -> Transfer:
+    return Transfer.model_validate(KNOBS | changes)
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch) -> Pictures:
+    monkeypatch.chdir(tmp_path)
+    paths = []
+    for i in range(6):
+        pixels = np.random.default_rng(i).integers(0, 128, (80, 80, 3), dtype=np.uint8)
+        pixels[..., i % 2] += 127
+        paths.append(f"{i}.png")
+        Image.fromarray(pixels).save(paths[-1])
+    return Pictures(paths, np.arange(6) % 2, ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"tap": "mixed11"}, "'mixed10'"),
+        ({"tap": "mixed2", "frozen": "mixed3"}, "lies behind the tap, mixed2"),
+        ({"image_size": 64}, "greater than or equal to 75"),
+    ],
+)
+def test_wrong_knobs_are_named(tmp_path, change, says):
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["train"]["character_inception"] |= change
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(UserError, match="character_inception") as error:
+        load(tmp_path / "params.yaml")
+    assert says in str(error.value) and "\n" not in str(error.value)
+
+
+def test_weights_that_cannot_be_had(tmp_path):
+    import keras
+
+    from stages.models import transfer
+
+    with pytest.raises(UserError, match="no weights file"):
+        transfer.trunk(knobs(weights="nowhere.h5"))
+    other = tmp_path / "other.weights.h5"
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save_weights(other)
+    rubbish = tmp_path / "rubbish.weights.h5"
+    rubbish.write_bytes(b"not HDF5")
+    for path in (other, rubbish):
+        with pytest.raises(UserError, match="gives no weights of Inception-v3") as error:
+            transfer.trunk(knobs(weights=str(path)))
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_probe_is_the_logistic_regression(classes):
+    from stages.models.transfer import probe
+
+    rng = np.random.default_rng(0)
+    truth = np.arange(60) % classes
+    features = rng.normal(truth[:, None] * [1.0, 0.3, 0, 0], 0.8) * [1, 10, 0.1, 1] + 5
+    kernel, bias = probe((features, truth), (features, truth))
+    logits = features @ kernel + bias
+    ours = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    scaled = StandardScaler().fit_transform(features)
+    theirs = [
+        LogisticRegression(C=c, class_weight="balanced", max_iter=1000)
+        .fit(scaled, truth)
+        .predict_proba(scaled)
+        for c in (1e-3, 1e-2, 1e-1)
+    ]
+    assert min(np.abs(ours - t).max() for t in theirs) < 1e-6
+
+
+@pytest.mark.slow
+def test_features_are_computed_once_and_frozen_layers_stay(pictures, capsys):
+    import keras
+
+    from stages.models import transfer
+
+    chosen = knobs(frozen="mixed0")
+    features = transfer.trunk(chosen)
+    first = transfer.frozen_features(features, chosen, pictures)
+    second = transfer.frozen_features(features, chosen, pictures)
+    assert np.array_equal(first, second)
+    assert capsys.readouterr().out.count("features of 6 pictures") == 1
+
+    params = load(ROOT / "params.yaml")
+    parts = dict.fromkeys(("train", "val", "test"), pictures)
+    logged: list[dict] = []
+    transfer.fit(
+        chosen, params, parts, Path("m"), Path("s"), lambda _, figures: logged.append(figures)
+    )
+    assert set(logged[0]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    from stages.models import network
+
+    scores = network.predict(Path("m"), pictures.paths)
+    assert scores.shape == (6, 2) and np.allclose(scores.sum(axis=1), 1, atol=1e-5)
+    mirrored = []
+    for path in pictures.paths:
+        Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(f"mirror_{path}")
+        mirrored.append(f"mirror_{path}")
+    assert np.allclose(network.predict(Path("m"), mirrored), scores, atol=1e-3)
+    frozen, tuned = (keras.models.load_model("s/last/model.keras"), transfer.trunk(chosen))
+    assert not frozen.get_layer("trunk").trainable_weights
+    assert tuned.get_layer("trunk").trainable_weights
+
+
+@pytest.mark.slow
+def test_encodings_know_their_own_and_say_unknown(pictures):
+    import tensorflow as tf
+
+    from stages.models import character_embedding, network
+    from stages.models.gallery import UNKNOWN, Gallery
+
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["train"]["character_embedding"] = KNOBS | {"margin": 0.2, "sharpness": 10.0}
+    params = Params.model_validate(content)
+    assert isinstance(params.train.character_embedding, CharacterEmbedding)
+    parts = dict.fromkeys(("train", "val", "test"), pictures)
+    character_embedding.fit(params, parts, Path("m"), Path("s"), lambda *_: None)
+    gallery = Gallery.read(Path("m"))
+    assert gallery.names == ["a", "b"]
+    assert np.allclose(np.linalg.norm(gallery.encodings, axis=1), 1, atol=1e-5)
+    encodings = network.predict(Path("m"), pictures.paths)
+    assert np.allclose(np.linalg.norm(encodings, axis=1), 1, atol=1e-5)
+
+    scores = character_embedding.predict(Path("m"), pictures.paths)
+    assert scores.shape == (6, 3) and np.allclose(scores.sum(axis=1), 1, atol=1e-5)
+    assert gallery.scores(-gallery.encodings.sum(axis=0)[None]).argmax() == 2
+
+    character_embedding.export(Path("m"), ["a", "b"]).save(Path("saved"))
+    served = tf.saved_model.load("saved").signatures
+    files = tf.constant([Path(path).read_bytes() for path in pictures.paths])
+    answer = served["serving_default"](image_bytes=files)
+    assert answer["classes"].numpy()[0].tolist() == [b"a", b"b", UNKNOWN.encode()]
+    assert np.allclose(answer["scores"], scores, atol=1e-4)
+    assert np.allclose(served["embed"](image_bytes=files)["embedding"], encodings, atol=1e-4)
+    assert json.loads((Path("m") / "gallery.json").read_text())["names"] == ["a", "b"]
+
+
+def test_the_margin_loss_is_that_of_cosface():
+    from stages.models.character_embedding import MarginLoss
+
+    cosines, truth = np.array([[0.8, 0.3], [0.1, 0.2]]), np.eye(2, dtype=np.float32)
+    logits = 10 * cosines
+    scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    lowered = logits - 10 * 0.2 * truth
+    expected = -np.log(np.exp(lowered.diagonal()) / np.exp(lowered).sum(axis=1)).mean()
+    loss = MarginLoss(10 * 0.2)(truth, scores.astype(np.float32))
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
