@@ -83,7 +83,7 @@ class MarginLoss(keras.losses.Loss):
 
 def build(classes: int, knobs: CharacterEmbedding, train: Pictures) -> keras.Model:
     """Trunk, encoding and cosine classes, which begin at the means of the frozen encodings."""
-    features = transfer.trunk(knobs)
+    features = transfer.prepared(knobs, train)
     frozen = transfer.frozen_features(features, knobs, train)
     transfer.freeze(features, knobs)
     norm = layers.BatchNormalization(momentum=0.95, center=False, scale=False)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from scipy.special import expit
 
 from celflow.errors import UserError
 from celflow.files import write_json
@@ -36,7 +37,7 @@ class Gallery:
         """float32 [N, C + 1] of encodings [N, D]: a column a name, and "unknown"."""
         cosines = encodings @ self.encodings.T
         best = cosines.max(axis=1, keepdims=True)
-        known = 1 / (1 + np.exp(-self.slope * (best - self.threshold)))
+        known = expit(self.slope * (best - self.threshold))
         shares = np.exp(self.sharpness * (cosines - best))
         shares /= shares.sum(axis=1, keepdims=True)
         return np.concatenate([known * shares, 1 - known], axis=1).astype(np.float32)

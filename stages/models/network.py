@@ -68,6 +68,8 @@ def fit(
             jit_compile=False,  # XLA compiles for longer than so small a network trains
         )
         state = _State(network, [])
+    # Here, not where it is made: a saved optimizer forgets it.
+    state.network.optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     for epoch, figures in enumerate(state.history):
         log(epoch, figures)
     if knobs.epochs == 0:  # a transfer network is fitted, a little, when it is built
@@ -107,9 +109,7 @@ def _optimizer(knobs: Network, steps: int) -> keras.optimizers.Optimizer:
         warmup_target=knobs.learning_rate,
         warmup_steps=steps,
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=knobs.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
-    return optimizer
+    return keras.optimizers.AdamW(schedule, weight_decay=knobs.weight_decay)
 
 
 def predict(folder: Path, paths: list[str]) -> np.ndarray:

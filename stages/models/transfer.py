@@ -53,22 +53,38 @@ def trunk(knobs: Transfer) -> keras.Model:
     return keras.Model(inputs, layers.GlobalAveragePooling2D()(x), name="features")
 
 
+def prepared(knobs: Transfer, train: Pictures) -> keras.Model:
+    """The trunk, ready to be tuned.
+
+    Without `keep_norm` its means and variances (batch normalisation) become those of our pictures
+    (AdaBN, Li et al. 2017, section 3): so our layer is fitted to features like those that tuning
+    begins with. An untrained trunk has none to keep.
+    """
+    features = trunk(knobs)
+    if not knobs.keep_norm or knobs.weights == "none":
+        pixels = network.read_pixels(train.paths, knobs.image_size)
+        order = np.random.default_rng(0).permutation(len(pixels))
+        for start in range(0, len(order), 64):
+            features(pixels[order[start : start + 64]], training=True)
+    return features
+
+
 def freeze(features: keras.Model, knobs: Transfer) -> None:
     """Fix the layers of the trunk up to `knobs.frozen`, that one included.
 
-    With `keep_norm` its means and variances (batch normalisation) stay as well: they come from more
-    pictures than ours.
+    With `keep_norm` also the means and variances of a pre-trained trunk.
     """
+    keep_norm = knobs.keep_norm and knobs.weights != "none"
     inner = features.get_layer("trunk").layers
     last = [layer.name for layer in inner].index(knobs.frozen) if knobs.frozen else -1
     for number, layer in enumerate(inner):
-        normalises = isinstance(layer, layers.BatchNormalization)
-        if number <= last or (normalises and knobs.keep_norm):
+        kept = isinstance(layer, layers.BatchNormalization) and keep_norm
+        if number <= last or kept:
             layer.trainable = False
 
 
 def frozen_features(features: keras.Model, knobs: Transfer, pictures: Pictures) -> np.ndarray:
-    """float32 [N, D] of the untouched trunk; computed once for the same weights and pictures."""
+    """float32 [N, D] of the trunk before tuning; made once for the same weights and pictures."""
     digest = hashlib.sha256(f"{knobs.tap} {knobs.image_size}".encode())
     for weight in features.weights:
         digest.update(np.ascontiguousarray(weight).tobytes())
@@ -85,7 +101,7 @@ def frozen_features(features: keras.Model, knobs: Transfer, pictures: Pictures) 
 
 def build(classes: int, knobs: Transfer, train: Pictures, val: Pictures) -> keras.Model:
     """The trunk and a softmax layer that is fitted to its frozen features already."""
-    features = trunk(knobs)
+    features = prepared(knobs, train)
     kernel, bias = probe(
         *((frozen_features(features, knobs, part), part.truth) for part in (train, val))
     )

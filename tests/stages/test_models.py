@@ -25,27 +25,6 @@ def test_an_unknown_model_is_named():
         models.family("vgg")
 
 
-def test_colours_that_the_published_packing_mixes_up_stay_apart():
-    # b*100000 + g*100 + r is 200 for both
-    pixels = np.zeros((2, 2, 3), np.uint8)
-    pixels[0] = (200, 0, 0)
-    pixels[1] = (100, 1, 0)
-    assert colours.share(pixels, 1, 2) == 0.5
-
-
-def test_share_of_known_pictures(noise):
-    assert colours.share(np.full((20, 30, 3), 9, np.uint8), 512, 64) == 1.0
-    assert colours.share(noise(200, 200), 512, 200) == pytest.approx(512 / 40_000, rel=0.2)
-
-
-def test_threshold_lies_in_the_gap():
-    values = np.array([0.1, 0.2, 0.6, 0.9])
-    assert colours.best_threshold(values, values > 0.5) == pytest.approx(0.4)
-    scores = colours.scores_of(np.array([0.39, 0.4, 0.41]), 0.4, 20.0)
-    assert scores.argmax(axis=1).tolist() == [1, 0, 0] or scores[1, 0] == pytest.approx(0.5)
-    assert scores.sum(axis=1) == pytest.approx(1)
-
-
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     """The colour count as a SavedModel, loaded again."""
@@ -109,23 +88,3 @@ def test_resize_keeps_flat_colour_and_range(noise):
     flat = graph.resize(tf.constant(np.full((50, 20, 3), 200, np.uint8)), 32)
     assert (flat.numpy() == 200).all()
     assert graph.resize(tf.constant(noise(7, 500)), 16).shape == (16, 16, 3)
-
-
-@pytest.mark.real
-def test_graph_and_opencv_decide_alike_on_real_pictures(real_data, tmp_path):
-    """At 1024 px on both classes; the aim is 99 % of the decisions."""
-    from celflow.images import read_image
-
-    knobs = {"threshold": 0.3, "slope": 20.0, "colours": 512, "side": 1024}
-    (tmp_path / "model.json").write_text(json.dumps(knobs))
-    files = sorted((real_data / "cartoon_or_photo").rglob("*.jpg"))[::16]
-    paths = []
-    for i, file in enumerate(files):
-        paths.append(str(tmp_path / f"{i}.png"))
-        (tmp_path / f"{i}.png").write_bytes(encode_png(read_image(file).pixels))
-    module = colours.export(tmp_path, ["cartoon", "photo"])
-    ours = np.concatenate(
-        [module.from_bytes(tf.constant([Path(p).read_bytes()]))["scores"] for p in paths]
-    )
-    theirs = colours.predict(tmp_path, paths)
-    assert np.mean(ours.argmax(axis=1) == theirs.argmax(axis=1)) >= 0.99

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -17,8 +19,8 @@ from stages.manifest import Pictures
 from .conftest import ROOT
 
 KNOBS = {
-    "weights": "none", "tap": "mixed0", "frozen": None, "keep_norm": False, "image_size": 75, "epochs": 1,
-    "patience": 1, "batch_size": 4, "learning_rate": 1e-3, "weight_decay": 0.0,
+    "weights": "none", "tap": "mixed0", "frozen": None, "keep_norm": False, "image_size": 75,
+    "epochs": 1, "patience": 1, "batch_size": 4, "learning_rate": 1e-3, "weight_decay": 0.0,
     "label_smoothing": 0.0, "dropout": 0.0, "mirror": True, "augment": {},
 }  # fmt: skip
 
@@ -170,3 +172,33 @@ def test_the_margin_loss_is_that_of_cosface():
     expected = -np.log(np.exp(lowered.diagonal()) / np.exp(lowered).sum(axis=1)).mean()
     loss = MarginLoss(10 * 0.2)(truth, scores.astype(np.float32))
     assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+@given(st.integers(16, 64), st.integers(16, 64), st.integers(0, 2**32 - 1))
+@settings(max_examples=20)
+def test_paint_keeps_size_and_changes_the_picture(height, width, seed):
+    from stages.models.photo_inception import paint
+
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    kept = pixels.copy()
+    painted = paint(pixels, np.random.default_rng(seed))
+    assert painted.shape == pixels.shape and painted.dtype == np.uint8
+    assert np.array_equal(pixels, kept) and not np.array_equal(painted, pixels)
+
+
+@pytest.mark.parametrize(("share", "copies"), [(0.0, 0), (0.5, 2), (1.0, 3)])
+def test_painted_photos_are_cartoons(pictures, share, copies):
+    from stages.models.photo_inception import with_painted
+
+    params = load(ROOT / "params.yaml")
+    params = params.model_copy(
+        update={"data": params.data.model_copy(update={"backend": "threading"})}
+    )
+    train = Pictures(pictures.paths, pictures.truth, ["cartoon", "photo"])
+    more = with_painted(train, share, Path("painted"), params)
+    assert len(more) == len(train) + copies == len(more.truth)
+    assert more.paths[:6] == train.paths and (more.truth[6:] == 0).all()
+    for path in more.paths[6:]:
+        source = train.paths[int(Path(path).stem)]
+        assert source in {"1.png", "3.png", "5.png"}
+        assert Image.open(path).size == Image.open(source).size
