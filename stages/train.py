@@ -28,8 +28,8 @@ def fit_key(model: str, params: Params) -> str:
     """A digest of all that a fit depends on: parameters, manifest, code."""
     digest = hashlib.sha256(f"{params.seed} {getattr(params.train, model)!r}".encode())
     digest.update(manifest.manifest_path(params.task(model)).read_bytes())
-    for source in (f"{model}.py", "network.py", "graph.py"):
-        digest.update((Path(models.__file__).parent / source).read_bytes())
+    for source in sorted(Path(models.__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
     return digest.hexdigest()
 
 

@@ -24,6 +24,11 @@ SMALL = {
         "colours": {"side": 256},
         "xception": {"image_size": 48, "width": 0.15, "epochs": 3},
         "character_cnn": {"image_size": 48, "epochs": 3},
+        "gradient": {"side": 256},
+        **{
+            model: {"image_size": 75, "tap": "mixed0", "frozen": None, "epochs": 1}
+            for model in ("photo_inception", "character_inception", "character_embedding")
+        },
     },
 }
 

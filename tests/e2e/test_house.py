@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from stages.models import FAMILIES
+
 from .conftest import SMALL, House, clone, fetch
 
 pytestmark = pytest.mark.slow
-MODELS = ("colours", "xception", "character_cnn")
+MODELS = tuple(FAMILIES)
 
 
 def test_a_second_clone_gets_the_same_figures(trained, tmp_path):

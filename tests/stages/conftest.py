@@ -18,6 +18,7 @@ CHANGES = {
     "facecrop": {"detector": "none"},
     "train": {
         "colours": {"side": 128},
+        "gradient": {"side": 128},
         "xception": {"image_size": 32, "width": 0.1, "epochs": 3},
         "character_cnn": {"image_size": 32, "epochs": 3},
     },
