@@ -23,7 +23,7 @@ SMALL = {
     "train": {
         "colours": {"side": 256},
         "xception": {"image_size": 48, "width": 0.15, "epochs": 3},
-        "character_cnn": {"image_size": 48, "epochs": 3},
+        "character_cnn": {"image_size": 48, "batch_size": 8, "epochs": 15},
         "gradient": {"side": 256},
         **{
             model: {"image_size": 75, "tap": "mixed0", "frozen": None, "epochs": 1}
@@ -90,7 +90,7 @@ class Project:
         """Run a command to its end, and look at its exit code."""
         done = subprocess.run(
             [str(word) for word in words], cwd=self.folder, env=self.environment,
-            capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=1200, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
