@@ -59,8 +59,10 @@ def measure(version: registry.Version) -> dict[str, float]:
             for paths in (test.paths[i : i + 16] for i in range(0, len(test), 16))
         ]
     answered = pd.concat(batches)
-    # A class that this version never learned scores 0.
-    extra = {metrics.UNKNOWN} & set(answered.columns) - set(test.labels)
-    columns = [*test.labels, *extra]
-    scores = answered.reindex(columns=columns, fill_value=0.0)
+    # A class that this version never learned scores 0; a name that is none of the test's (enrolled
+    # since, or "unknown") is a wrong answer for every picture there.
+    scores = answered.reindex(columns=test.labels, fill_value=0.0)
+    others = answered.drop(columns=test.labels, errors="ignore")
+    if len(others.columns):
+        scores[metrics.UNKNOWN] = others.sum(axis=1)
     return metrics.classification(test.truth, scores.to_numpy(np.float32), test.labels)

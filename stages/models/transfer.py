@@ -23,6 +23,7 @@ from stages.manifest import Part, Pictures
 from stages.models import Log, network
 
 FEATURES = Path("checkpoints/features")
+MOMENTUM = 0.9  # of batch normalisation; 0.99 lags where an epoch has few steps
 
 
 def trunk(knobs: Transfer) -> keras.Model:
@@ -48,7 +49,7 @@ def trunk(knobs: Transfer) -> keras.Model:
     cut = keras.Model(whole.input, whole.get_layer(knobs.tap).output, name="trunk")
     for layer in cut.layers:
         if isinstance(layer, layers.BatchNormalization):
-            layer.momentum = 0.95  # 0.99 lags where an epoch has few steps
+            layer.momentum = MOMENTUM
     x = cut(layers.Rescaling(1 / 127.5, offset=-1)(inputs))
     return keras.Model(inputs, layers.GlobalAveragePooling2D()(x), name="features")
 
@@ -62,10 +63,19 @@ def prepared(knobs: Transfer, train: Pictures) -> keras.Model:
     """
     features = trunk(knobs)
     if not knobs.keep_norm or knobs.weights == "none":
+        norms = [
+            layer
+            for layer in features.get_layer("trunk").layers
+            if isinstance(layer, layers.BatchNormalization)
+        ]
         pixels = network.read_pixels(train.paths, knobs.image_size)
         order = np.random.default_rng(0).permutation(len(pixels))
-        for start in range(0, len(order), 64):
+        for step, start in enumerate(range(0, len(order), 64)):
+            for norm in norms:
+                norm.momentum = step / (step + 1)  # so that they end as the mean over all batches
             features(pixels[order[start : start + 64]], training=True)
+        for norm in norms:
+            norm.momentum = MOMENTUM
     return features
 
 
