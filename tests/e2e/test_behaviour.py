@@ -207,7 +207,7 @@ def test_a_rule_knows_plain_cases(project, model):
     assert (photos.idxmax(axis=1) == "photo").all()
 
 
-@pytest.mark.parametrize("model", [name for name in FAMILIES if name not in RULES])
+@pytest.mark.parametrize("model", [name for name in MODELS if name not in RULES])
 def test_a_network_knows_what_it_was_shown(project, model):
     project.needs_learnt(model)
     pictures, labels = project.pictures(TASKS[model], "train")
