@@ -14,7 +14,10 @@ PARAMS_FILE = Path("params.yaml")
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
-Task = Literal["cartoon_or_photo", "characters"]
+Weight = Annotated[float, Field(ge=0)]
+Kind = Literal["cartoon_or_photo", "characters"]
+Task = Literal["cartoon_or_photo", "characters", "sketch", "cartoonize"]
+CLASSIFY: tuple[Task, ...] = ("cartoon_or_photo", "characters")  # the others make pictures
 Tap = Literal[
     "mixed0", "mixed1", "mixed2", "mixed3", "mixed4", "mixed5",
     "mixed6", "mixed7", "mixed8", "mixed9", "mixed10",
@@ -32,9 +35,9 @@ class Data(_Section):
     characters: str
     backend: Literal["loky", "threading", "dask", "ray"]
 
-    def folder(self, task: Task) -> Path:
-        """The raw folder of a task."""
-        return Path(getattr(self, task))
+    def folder(self, kind: Kind) -> Path:
+        """The raw folder of a kind of pictures."""
+        return Path(getattr(self, kind))
 
 
 class Sample(_Section):
@@ -96,6 +99,7 @@ class Model(_Section):
     """A line of the table of models."""
 
     task: Task
+    pictures: Kind
 
 
 class Colours(_Section):
@@ -206,6 +210,47 @@ class CharacterEmbedding(Transfer):
     sharpness: Annotated[float, Field(gt=0, le=100)]
 
 
+class Sketchify(_Section):
+    """Knobs of the U-Net."""
+
+    init: str
+    image_size: Annotated[int, Field(ge=32, le=512, multiple_of=16)]
+    width: Annotated[int, Field(ge=2, le=64)]
+    epochs: Annotated[int, Field(ge=0)]
+    patience: Positive | None
+    batch_size: Positive
+    learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    edge_weight: Weight
+
+
+class Weights(_Section):
+    """How much each loss of the cartoonizer counts."""
+
+    surface: Weight
+    texture: Weight
+    structure: Weight
+    content: Weight
+    variation: Weight
+
+
+class Cartoonizer(_Section):
+    """Knobs of white-box cartoonization."""
+
+    init: str
+    features: str
+    superpixels: Literal["felzenszwalb", "slic"]
+    image_size: Annotated[int, Field(ge=80, le=256, multiple_of=4)]
+    channels: Annotated[int, Field(ge=4, le=64)]
+    blocks: Annotated[int, Field(ge=1, le=8)]
+    judge_channels: Annotated[int, Field(ge=4, le=64)]
+    steps: Annotated[int, Field(ge=0)]
+    batch_size: Positive
+    learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    face_rate: Share
+    log_every: Positive
+    weights: Weights
+
+
 class Train(_Section):
     """A section a model."""
 
@@ -217,6 +262,8 @@ class Train(_Section):
     character_cnn: CharacterCnn
     character_inception: Transfer
     character_embedding: CharacterEmbedding
+    sketchify: Sketchify
+    cartoonizer: Cartoonizer
 
 
 class Unsure(_Section):
@@ -233,10 +280,19 @@ class Evaluate(_Section):
     unsure: Unsure
 
 
+class Gate(_Section):
+    """The figure that counts, a task a line; larger is better."""
+
+    cartoon_or_photo: Literal["accuracy", "balanced_accuracy"]
+    characters: Literal["accuracy", "balanced_accuracy"]
+    sketch: Literal["psnr", "ssim", "edge_f1"]
+    cartoonize: Literal["style_gain"]
+
+
 class Registry(_Section):
     """The gate between challenger and champion."""
 
-    gate: Literal["accuracy", "balanced_accuracy"]
+    gate: Gate
     tolerance: Share
 
 
@@ -256,9 +312,16 @@ class Params(_Section):
 
     def task(self, model: str) -> Task:
         """The task of a model. Raises UserError for a name that is not in the table of models."""
-        if model not in self.models:
-            raise UserError(f"no model '{model}': params.yaml has {', '.join(self.models)}")
-        return self.models[model].task
+        return self._model(model).task
+
+    def pictures(self, model: str) -> Kind:
+        """Which pictures a model learns from. Raises UserError as `task`."""
+        return self._model(model).pictures
+
+    def _model(self, name: str) -> Model:
+        if name not in self.models:
+            raise UserError(f"no model '{name}': params.yaml has {', '.join(self.models)}")
+        return self.models[name]
 
 
 def load(path: Path = PARAMS_FILE) -> Params:

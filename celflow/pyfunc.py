@@ -7,7 +7,7 @@ import pandas as pd
 
 
 class SavedModelFunc:
-    """A served classifier as a pyfunc."""
+    """A served model as a pyfunc."""
 
     def __init__(self, folder: Path) -> None:
         import tensorflow as tf
@@ -16,9 +16,19 @@ class SavedModelFunc:
         self._predict = self._loaded.signatures["serving_default"]
 
     def predict(self, model_input: pd.DataFrame, params: dict | None = None) -> pd.DataFrame:
-        """Scores, a column a class, of the encoded pictures in the column `image_bytes`."""
+        """Of the encoded pictures in the column `image_bytes`: scores, a column a class.
+
+        A picture model answers with PNG files in a column `image_png`. It is asked one at a time,
+        since a batch must be of one size.
+        """
         import tensorflow as tf
 
+        if "image_png" in self._predict.structured_outputs:
+            answers = [
+                self._predict(image_bytes=tf.constant([data]))["image_png"].numpy()[0]
+                for data in model_input["image_bytes"]
+            ]
+            return pd.DataFrame({"image_png": answers}, index=model_input.index)
         answer = self._predict(image_bytes=tf.constant(model_input["image_bytes"].tolist()))
         names = [name.decode() for name in np.asarray(answer["classes"])[0]]
         return pd.DataFrame(np.asarray(answer["scores"]), columns=names, index=model_input.index)

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from celflow.errors import UserError
-from cli import enroll, models, predict, serve, up
+from cli import draw, enroll, models, predict, serve, up
 
 app = typer.Typer(
     name="celflow",
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.command()(up.up)
 app.command()(serve.serve)
 app.command()(predict.predict)
+app.command()(draw.draw)
 app.command()(enroll.enroll)
 app.command()(enroll.forget)
 app.command("models")(models.list_models)

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from celflow.errors import UserError
-from dashboard import compare, server, try_it
+from dashboard import compare, draw, server, try_it
 
 HERE = Path(__file__).parent
 
@@ -22,6 +22,7 @@ def main() -> None:
             st.Page(
                 compare.page, title="Compare", icon=":material/compare_arrows:", url_path="compare"
             ),
+            st.Page(draw.page, title="Draw", icon=":material/brush:", url_path="draw"),
         ]
     )
     try:

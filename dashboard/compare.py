@@ -6,14 +6,15 @@ import streamlit as st
 
 from celflow import params
 from celflow.faces import Box
-from celflow.images import encode_png
+from celflow.images import encode_png, shrink
 from celflow.params import Params
 from dashboard import answers, pictures, server
 from dashboard.pictures import Picture
 from dashboard.server import Answer, Outcome, Version
-from serving.client import ServerDown
+from serving.client import ServerDown, ServerError
 
 BEST = 5  # names a model
+DRAWN = 512  # px; larger pictures are shrunk to this before they are drawn
 
 
 def page() -> None:
@@ -35,10 +36,25 @@ def page() -> None:
             data = encode_png(pictures.cut(picture, _choose_face(boxes, picture)))
     with left:
         pictures.show(picture, boxes)
+    if settings.task(chosen[0][0]) not in params.CLASSIFY:
+        with right:
+            _show_drawings(chosen, encode_png(shrink(picture.pixels, DRAWN)))
+        return
     # One after the other, so that neither is slowed down by the other.
     outcomes = [(model, version, server.ask(model, [data], version)) for model, version in chosen]
     with right:
         _show(outcomes)
+
+
+def _show_drawings(chosen: Sequence[tuple[str, Version]], picture: bytes) -> None:
+    for column, (model, version) in zip(st.columns(2, gap="medium"), chosen, strict=True):
+        with column:
+            try:
+                data, note = server.draw(model, picture, {}, version)
+            except ServerError as error:
+                answers.show_error(error, model, version)
+                continue
+            st.image(data, caption=f"{model}, {note}")
 
 
 def _choose_two(settings: Params) -> list[tuple[str, Version]] | None:

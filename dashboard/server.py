@@ -69,6 +69,21 @@ def ask_all(models: Sequence[str], pictures: Sequence[bytes]) -> dict[str, Outco
         return dict(zip(models, outcomes, strict=True))
 
 
+def draw(
+    model: str, picture: bytes, styles: dict[str, float], version: Version = "stable"
+) -> tuple[bytes, str]:
+    """What a picture model makes of a picture, as PNG, and a note on who did it and how fast.
+
+    styles: further inputs of its signature `styled`, from 0 to 1.
+
+    Raises:
+        ServerError: there is no answer.
+    """
+    prediction = client().draw(model, picture, version, **styles)
+    data = prediction.output("image_png", "a picture model")[0]
+    return data, f"version {prediction.version} · {prediction.milliseconds:.0f} ms"
+
+
 def available(model: str) -> list[int]:
     """Versions of the model that answer now, the newest first; none where it is not served.
 

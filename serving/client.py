@@ -178,6 +178,9 @@ class VersionStatus:
     error: str
 
 
+STYLES = {"sharpness": 0.5, "abstraction": 0.0}  # where nobody says otherwise
+
+
 def default_address() -> str:
     """The address in CELFLOW_SERVER, or 127.0.0.1:8500."""
     return os.environ.get(ADDRESS_VARIABLE, "").strip() or DEFAULT_ADDRESS
@@ -300,6 +303,27 @@ class Client:
             BadInput: the model makes no pictures; otherwise as `run`.
         """
         return list(self.predict(model, images, version).output("image_png", "a picture model"))
+
+    def draw(
+        self, model: str, image: bytes, version: Version = None, **styles: float
+    ) -> Prediction:
+        """What a picture model makes of an image, by its signature `styled` where styles are given.
+
+        Args:
+            model: its name.
+            image: one file's bytes.
+            version: a number, a label or None for the latest.
+            styles: `sharpness` and `abstraction` of the cartoonizer, from 0 to 1.
+
+        Raises:
+            BadInput: the model has no such style; otherwise as `run`.
+        """
+        if not styles:
+            return self.predict(model, [image], version)
+        values = {name: np.array([value], np.float32) for name, value in styles.items()}
+        defaults = {name: np.array([value], np.float32) for name, value in STYLES.items()}
+        inputs = {"image_bytes": _batch([image]), **defaults, **values}
+        return self.run(model, inputs, version, signature="styled")
 
     def metadata(self, model: str, version: Version = None) -> dict[str, Signature]:
         """The signatures of a model by name.

@@ -14,10 +14,10 @@ from pathlib import Path
 from celflow import errors, parallel
 from celflow.files import replacing, write_json
 from celflow.images import BadImage, encode_png, open_image, shrink
-from celflow.params import Clean, Params, Task, load
+from celflow.params import Clean, Kind, Params, load
 from stages.manifest import images_in
 
-TASKS: tuple[Task, ...] = ("cartoon_or_photo", "characters")
+TASKS: tuple[Kind, ...] = ("cartoon_or_photo", "characters")
 SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".bmp": "BMP",
             ".gif": "GIF", ".webp": "WEBP"}  # fmt: skip
 

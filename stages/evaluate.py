@@ -1,13 +1,15 @@
 """Measure one model on pictures it never saw: `python -m stages.evaluate MODEL`.
 
 Reads models/<model>/ and the test part of data/split/<task>.csv. Writes metrics/<model>.json,
-plots/{confusion,roc,pr,reliability}/<model>.csv, plots/mistakes/<model>.png (worst mistakes), and
-the same to MLflow. All of it is of calibrated scores, as the served model answers them.
+plots/test/<model>/ (curves, and a sheet of the worst mistakes), and the same to MLflow. Classifiers
+are measured by their calibrated scores, as the served model answers them; picture models measure
+themselves, and their sheet shows what they draw.
 """
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -19,56 +21,79 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from celflow import errors, metrics, registry
-from celflow.files import write_bytes, write_json
-from celflow.params import Params, load
-from stages import manifest
+from celflow import errors, images, metrics, registry
+from celflow.files import replacing, write_bytes, write_json
+from celflow.params import CLASSIFY, Params, load
+from stages import manifest, models
+from stages.manifest import Part, Pictures
 from stages.models import calibration
 
-PRINTED = ("accuracy", "balanced_accuracy", "log_loss", "ece")
+PRINTED = (
+    "accuracy", "balanced_accuracy", "log_loss", "ece",
+    "psnr", "ssim", "style_gain", "content_distance",
+)  # fmt: skip
+SHEET = "sheet.png"
 
 
 def run(model: str, params: Params) -> None:
     """Measure `model` on the test pictures."""
-    task = params.task(model)
-    parts = manifest.read(task)
+    parts = manifest.read(params.pictures(model))
+    run_id = json.loads(Path(f"runs/{model}.json").read_text())["run_id"]
+    with replacing(Path("plots/test") / model) as folder, registry.run(model, run_id):
+        if params.task(model) in CLASSIFY:
+            figures = classifier(model, params, parts, folder)
+        else:
+            figures = picture_model(model, params, parts, folder)
+        single = {name: value for name, value in figures.items() if isinstance(value, float)}
+        mlflow.log_metrics({f"test_{name}": value for name, value in single.items()})
+        mlflow.log_dict(figures, "test.json")
+        mlflow.log_artifact(str(folder / SHEET))
+    write_json(Path(f"metrics/{model}.json"), figures)
+    printed = [name for name in PRINTED if name in figures]
+    print(f"{model}: " + ", ".join(f"{name} {figures[name]:.4f}" for name in printed))
+
+
+def picture_model(
+    model: str, params: Params, parts: dict[Part, Pictures], folder: Path
+) -> dict[str, Any]:
+    """A picture model's figures; its sheet goes into `folder`."""
+    family = models.picture_family(model)
+    figures, sheet = family.measure(family.painter(Path("models") / model), params, parts)
+    write_bytes(folder / SHEET, images.encode_png(sheet))
+    return figures
+
+
+def classifier(
+    model: str, params: Params, parts: dict[Part, Pictures], folder: Path
+) -> dict[str, Any]:
+    """A classifier's figures; its curves and the sheet of its mistakes go into `folder`."""
     test, strangers = parts["test"], parts["unknown"]
     calibrated = calibration.load(model, params)
     scores = calibration.predict(model, test.paths, calibrated)
     figures = metrics.classification(test.truth, scores, test.labels)
     figures["temperature"] = calibrated.temperature
-    if task == "cartoon_or_photo":
+    if params.task(model) == "cartoon_or_photo":
         figures["unsure_low"], figures["unsure_high"] = calibrated.low, calibrated.high
         figures |= metrics.decided(test.truth, scores, calibrated.sure(scores))
     if len(strangers) and scores.shape[1] > len(test.labels):
         figures |= metrics.unknown(scores, calibration.predict(model, strangers.paths, calibrated))
 
-    write_json(Path(f"metrics/{model}.json"), figures)
     curves = plots(test, scores)
     for kind, table in curves.items():
-        file = Path(f"plots/{kind}/{model}.csv")
-        write_bytes(file, table.to_csv(index=False, float_format="%.6g").encode())
-    sheet_file = Path(f"plots/mistakes/{model}.png")
-    sheet_file.parent.mkdir(parents=True, exist_ok=True)
-    mistakes_sheet(test, scores, params.evaluate.mistakes, sheet_file)
-
-    run_id = json.loads(Path(f"runs/{model}.json").read_text())["run_id"]
+        text = table.to_csv(index=False, float_format="%.6g")
+        write_bytes(folder / f"{kind}.csv", text.encode())
+    mistakes_sheet(test, scores, params.evaluate.mistakes, folder / SHEET)
     names = metrics.answers(test.labels, scores)
-    with registry.run(model, run_id):
-        single = {name: value for name, value in figures.items() if isinstance(value, float)}
-        mlflow.log_metrics({f"test_{name}": value for name, value in single.items()})
-        mlflow.log_dict(figures, "test.json")
-        mlflow.log_artifact(str(sheet_file))
-        for figure, file_name in (
-            (confusion_figure(metrics.confusion(test.truth, scores), names), "confusion.png"),
-            (curves_figure(curves), "curves.png"),
-        ):
-            mlflow.log_figure(figure, file_name)
-            plt.close(figure)
-    print(f"{model}: " + ", ".join(f"{name} {figures[name]:.4f}" for name in PRINTED))
+    for figure, file_name in (
+        (confusion_figure(metrics.confusion(test.truth, scores), names), "confusion.png"),
+        (curves_figure(curves), "curves.png"),
+    ):
+        mlflow.log_figure(figure, file_name)
+        plt.close(figure)
+    return figures
 
 
-def plots(test: manifest.Pictures, scores: np.ndarray) -> dict[str, pd.DataFrame]:
+def plots(test: Pictures, scores: np.ndarray) -> dict[str, pd.DataFrame]:
     """The tables behind the plots, by kind."""
     names = np.array(metrics.answers(test.labels, scores))
     truth = test.truth
@@ -109,7 +134,7 @@ def confusion_figure(table: np.ndarray, labels: list[str]) -> plt.Figure:
 
 
 def mistakes_sheet(
-    test: manifest.Pictures, scores: np.ndarray, most: int, file: Path, columns: int = 6
+    test: Pictures, scores: np.ndarray, most: int, file: Path, columns: int = 6
 ) -> None:
     """Write a sheet of the wrong answers, the surest first, as a PNG."""
     names = metrics.answers(test.labels, scores)

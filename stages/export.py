@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from celflow import errors, images
 from celflow.files import replacing, write_json
-from celflow.params import Params, load
+from celflow.params import CLASSIFY, Params, load
 from stages import manifest, models
 from stages.models import calibration
 
@@ -29,25 +29,22 @@ TIMED = 24  # pictures
 def run(model: str, params: Params) -> None:
     """Write the SavedModel of `model`."""
     task = params.task(model)
-    test = manifest.read(task)["test"]
-    labels = test.labels
+    test = manifest.read(params.pictures(model))["test"]
     family = models.family(model)
-    classifier = family.export(Path("models") / model, labels)
-    if models.calibrates(family):
-        classifier.calibration = calibration.load(model, params)
+    served = family.export(Path("models") / model, test.labels)
+    if task in CLASSIFY and models.calibrates(family):
+        served.calibration = calibration.load(model, params)
     with replacing(Path("exports") / model) as folder:
-        card = write(classifier, model, task, labels, folder)
+        card = write(served, model, task, test.labels if task in CLASSIFY else [], folder)
     report = speed(Path("exports") / model / "saved_model", test.paths)
     write_json(Path(f"reports/speed/{model}.json"), report)
     print(f"{model}: content {card['content'][:16]}, {report['ms_per_image']:.1f} ms an image")
 
 
-def write(
-    classifier: Any, model: str, task: str, labels: list[str], folder: Path
-) -> dict[str, Any]:
+def write(served: Any, model: str, task: str, labels: list[str], folder: Path) -> dict[str, Any]:
     """Write saved_model/ and card.json into `folder`; returns the card."""
     saved_model = folder / "saved_model"
-    classifier.save(saved_model)
+    served.save(saved_model)
     add_warmup(model, saved_model)
     card = {"model": model, "task": task, "labels": labels, "content": content(saved_model)}
     write_json(folder / "card.json", card)
@@ -69,7 +66,7 @@ def speed(saved_model: Path, paths: list[str]) -> dict[str, float]:
     for path in [*chosen[:4], *chosen]:
         data = tf.constant([Path(path).read_bytes()])
         start = time.perf_counter()
-        ask(image_bytes=data)["scores"].numpy()
+        next(iter(ask(image_bytes=data).values())).numpy()
         times.append(1000 * (time.perf_counter() - start))
     size = sum(file.stat().st_size for file in saved_model.rglob("*") if file.is_file())
     return {"ms_per_image": round(float(np.median(times[4:])), 2), "size_bytes": size}

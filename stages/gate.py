@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from celflow import metrics, registry
-from celflow.params import Params
+from celflow import images, metrics, registry
+from celflow.params import CLASSIFY, Params
 from celflow.pyfunc import SavedModelFunc
-from stages import manifest
+from stages import manifest, models
 from stages.register import test_hash
 
 
@@ -31,9 +31,9 @@ def compare(
     """
     if champion is None or champion.version == candidate.version:
         return Verdict(True, "no other champion")
-    figure = params.registry.gate
-    now = test_hash(params.task(candidate.model))
-    ours, theirs = (_figure(v, figure, now) for v in (candidate, champion))
+    figure = getattr(params.registry.gate, params.task(candidate.model))
+    now = test_hash(params.pictures(candidate.model))
+    ours, theirs = (_figure(v, figure, now, params) for v in (candidate, champion))
     words = (
         f"{figure} {ours:.4f} against {theirs:.4f} of champion {champion.version}, "
         f"tolerance {params.registry.tolerance:g}, test {now[:8]}"
@@ -41,17 +41,25 @@ def compare(
     return Verdict(ours >= theirs - params.registry.tolerance, words)
 
 
-def _figure(version: registry.Version, name: str, now: str) -> float:
+def _figure(version: registry.Version, name: str, now: str, params: Params) -> float:
     if version.tags.get("test_hash") == now and name in version.metrics:
         return version.metrics[name]
-    return measure(version)[name]
+    return measure(version, params)[name]
 
 
-def measure(version: registry.Version) -> dict[str, float]:
+def measure(version: registry.Version, params: Params) -> dict[str, float]:
     """The figures of a registered version on the test pictures of today."""
-    test = manifest.read(version.tags["task"])["test"]
+    parts = manifest.read(params.pictures(version.model))
+    test = parts["test"]
     with registry.saved_model(version) as folder:
         model = SavedModelFunc(folder)
+        if params.task(version.model) not in CLASSIFY:
+
+            def draw(pixels: np.ndarray) -> np.ndarray:
+                asked = pd.DataFrame({"image_bytes": [images.encode_png(pixels)]})
+                return images.open_image(model.predict(asked)["image_png"][0]).pixels
+
+            return models.picture_family(version.model).measure(draw, params, parts)[0]
         batches = [
             model.predict(
                 pd.DataFrame({"image_bytes": [Path(path).read_bytes() for path in paths]})

@@ -29,8 +29,8 @@ def run(model: str, params: Params) -> None:
         "task": card["task"],
         "labels": json.dumps(card["labels"]),
         "git_commit": git_commit(),
-        "data_hash": _md5(manifest.manifest_path(card["task"]).read_bytes()),
-        "test_hash": test_hash(card["task"]),
+        "data_hash": _md5(manifest.manifest_path(params.pictures(model)).read_bytes()),
+        "test_hash": test_hash(params.pictures(model)),
         "params_hash": _md5(getattr(params.train, model).model_dump_json().encode()),
         "dvc_stage": f"train@{model}",
         "gate": "not compared yet",
@@ -62,9 +62,9 @@ def git_commit() -> str:
     return head.stdout.strip() + ("-dirty" if same.returncode else "")
 
 
-def test_hash(task: str) -> str:
+def test_hash(kind: str) -> str:
     """A digest of the test pictures: figures may be compared where it is the same."""
-    lines = manifest.manifest_path(task).read_text(encoding="utf-8").splitlines()
+    lines = manifest.manifest_path(kind).read_text(encoding="utf-8").splitlines()
     return _md5("\n".join(line for line in lines if ",test," in line).encode())
 
 

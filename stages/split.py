@@ -19,10 +19,10 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from celflow import errors, parallel
 from celflow.files import write_bytes, write_json
-from celflow.params import Params, Split, Task, load
+from celflow.params import Kind, Params, Split, load
 from stages.manifest import COLUMNS, PARTS, images_in, manifest_path
 
-FOLDERS: dict[Task, Path] = {
+FOLDERS: dict[Kind, Path] = {
     "cartoon_or_photo": Path("data/clean/cartoon_or_photo"),
     "characters": Path("data/faces"),
 }
@@ -109,7 +109,7 @@ def _check_named(labels: np.ndarray, test: np.ndarray, groups: np.ndarray) -> No
             )
 
 
-def held_back(task: Task, labels: np.ndarray, params: Params) -> np.ndarray:
+def held_back(task: Kind, labels: np.ndarray, params: Params) -> np.ndarray:
     """bool [N]: pictures of characters that no model shall learn.
 
     Raises:
@@ -127,7 +127,7 @@ def held_back(task: Task, labels: np.ndarray, params: Params) -> np.ndarray:
     return unknown
 
 
-def split_task(task: Task, params: Params) -> dict:
+def split_task(task: Kind, params: Params) -> dict:
     """Write one task's manifest; returns its part of reports/split.json."""
     classes = images_in(FOLDERS[task])
     if len(classes) < 2:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from celflow import errors, registry
 from celflow.files import replacing, write_bytes, write_json
-from celflow.params import Params, load
+from celflow.params import CLASSIFY, Params, load
 from stages import manifest, models
 from stages.models import calibration
 
@@ -27,7 +27,7 @@ from stages.models import calibration
 def fit_key(model: str, params: Params) -> str:
     """A digest of all that a fit depends on: parameters, manifest, code."""
     digest = hashlib.sha256(f"{params.seed} {getattr(params.train, model)!r}".encode())
-    digest.update(manifest.manifest_path(params.task(model)).read_bytes())
+    digest.update(manifest.manifest_path(params.pictures(model)).read_bytes())
     for source in sorted(Path(models.__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()
@@ -36,8 +36,7 @@ def fit_key(model: str, params: Params) -> str:
 def run(model: str, params: Params) -> None:
     """Fit `model`, in an MLflow run of its own."""
     family = models.family(model)
-    task = params.task(model)
-    parts = manifest.read(task)
+    parts = manifest.read(params.pictures(model))
     scratch = _scratch(model, fit_key(model, params))
     history: list[dict[str, float]] = []
 
@@ -49,10 +48,10 @@ def run(model: str, params: Params) -> None:
     before = json.loads(run_file.read_text())["run_id"] if run_file.is_file() else None
     with registry.run(model, before) as active:
         write_json(run_file, {"run_id": active.info.run_id})
-        _log_lineage(model, task, params)
+        _log_lineage(model, params)
         with replacing(Path("models") / model) as folder:
             family.fit(params, parts, folder, scratch, log)
-            if models.calibrates(family):
+            if params.task(model) in CLASSIFY and models.calibrates(family):
                 val = parts["val"]
                 raw = family.predict(folder, val.paths)
                 calibration.write_validation(folder, val.truth, raw)
@@ -73,10 +72,11 @@ def _scratch(model: str, key: str) -> Path:
     return folder
 
 
-def _log_lineage(model: str, task: str, params: Params) -> None:
+def _log_lineage(model: str, params: Params) -> None:
     knobs = getattr(params.train, model).model_dump()
-    mlflow.log_params({**knobs, "seed": params.seed, "task": task})
-    path = manifest.manifest_path(task)
+    mlflow.log_params({**knobs, "seed": params.seed, "task": params.task(model)})
+    kind = params.pictures(model)
+    path = manifest.manifest_path(kind)
     digest = hashlib.md5(path.read_bytes()).hexdigest()  # as DVC has it in dvc.lock
     mlflow.set_tags({"dvc_stage": f"train@{model}", "data_hash": digest})
     table = pd.read_csv(path)
@@ -85,7 +85,7 @@ def _log_lineage(model: str, task: str, params: Params) -> None:
         for part, context in (("train", "training"), ("val", "validation"), ("test", "testing")):
             rows = table.loc[table["split"] == part, ["path", "label", "sha256"]]
             data = mlflow.data.from_pandas(
-                rows, source=str(path), name=f"{task}-{part}", targets="label"
+                rows, source=str(path), name=f"{kind}-{part}", targets="label"
             )
             mlflow.log_input(data, context=context)
 

@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -20,9 +21,12 @@ FAMILIES = {
     "character_cnn": "stages.models.character_cnn",
     "character_inception": "stages.models.character_inception",
     "character_embedding": "stages.models.character_embedding",
+    "sketchify": "stages.models.sketchify",
+    "cartoonizer": "stages.models.cartoonizer",
 }
 
 Log = Callable[[int, dict[str, float]], None]
+Draw = Callable[[np.ndarray], np.ndarray]  # uint8 [H, W, 3] to uint8 [H, W, 3]
 
 
 class Family(Protocol):
@@ -51,13 +55,45 @@ class Family(Protocol):
         """The model as a `stages.models.graph.Classifier`, ready to be saved."""
 
 
+class PictureFamily(Protocol):
+    """What a module offers whose model answers with pictures; `fit` as of `Family`."""
+
+    def fit(
+        self, params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log
+    ) -> None:
+        """Train, and save the model into `folder`."""
+
+    def painter(self, folder: Path) -> Draw:
+        """The trained model as a function of pictures."""
+
+    def measure(
+        self, draw: Draw, params: Params, parts: dict[Part, Pictures]
+    ) -> tuple[dict[str, Any], np.ndarray]:
+        """Figures of what `draw` makes of test pictures, and a sheet to look at, uint8 [H, W, 3].
+
+        `draw` may be of the trained model or of a served one.
+        """
+
+    def export(self, folder: Path, labels: list[str]) -> Any:
+        """The model as a `stages.models.picture.PictureModel`, ready to be saved."""
+
+
 def family(model: str) -> Family:
-    """The module of a model. Raises UserError for a name that is not in the table."""
-    if model not in FAMILIES:
-        raise UserError(f"no model '{model}': there are {', '.join(FAMILIES)}")
-    return cast(Family, importlib.import_module(FAMILIES[model]))
+    """The module of a classifier. Raises UserError for a name that is not in the table."""
+    return cast(Family, _module(model))
+
+
+def picture_family(model: str) -> PictureFamily:
+    """The module of a picture model. Raises UserError for a name that is not in the table."""
+    return cast(PictureFamily, _module(model))
 
 
 def calibrates(family: Family) -> bool:
     """Whether a family leaves calibration to `stages.models.calibration`."""
     return bool(getattr(family, "calibrates", True))
+
+
+def _module(model: str) -> ModuleType:
+    if model not in FAMILIES:
+        raise UserError(f"no model '{model}': there are {', '.join(FAMILIES)}")
+    return importlib.import_module(FAMILIES[model])

@@ -131,7 +131,7 @@ def test_enroll_enroll_forget(project, known):
     fewer = enroll.forget("aki", known)
     assert scores(fewer, faces)[0] == ["beni", "unknown"]
     # More names than the test set has, and fewer, can be measured.
-    first, more, less = (gate.measure(version) for version in (known, second, fewer))
+    first, more, less = (gate.measure(version, load()) for version in (known, second, fewer))
     assert more["pictures"] == less["pictures"] == first["pictures"] == len(test)
     assert less["recall"]["aki"] == 0
 

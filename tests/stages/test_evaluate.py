@@ -56,7 +56,7 @@ def test_all_figures_and_plots_are_there_and_mlflow_has_them(done):
         ("reliability", ["confidence", "accuracy", "pictures"]),
         ("confusion", ["actual", "predicted"]),
     ):
-        table = pd.read_csv(f"plots/{kind}/colours.csv")
+        table = pd.read_csv(f"plots/test/colours/{kind}.csv")
         assert list(table.columns) == columns and 0 < len(table) <= 200
     speed = json.loads(Path("reports/speed/colours.json").read_text())
     assert speed["ms_per_image"] > 0 and speed["size_bytes"] > 10_000
@@ -68,7 +68,7 @@ def test_all_figures_and_plots_are_there_and_mlflow_has_them(done):
     assert logged["test_ece"] == figures["ece"]
     assert run.info.status == "FINISHED"
     artifacts = {one.path for one in mlflow.MlflowClient().list_artifacts(run_id)}
-    assert {"curves.png", "confusion.png", "colours.png", "test.json"} <= artifacts
+    assert {"curves.png", "confusion.png", "sheet.png", "test.json"} <= artifacts
 
 
 def test_the_served_model_the_gate_and_the_figures_agree(done):
@@ -88,7 +88,7 @@ def test_the_served_model_the_gate_and_the_figures_agree(done):
 
     from celflow import registry
 
-    measured = gate.measure(registry.get("colours", 1))
+    measured = gate.measure(registry.get("colours", 1), load())
     assert measured["accuracy"] == pytest.approx(figures["accuracy"], abs=1.5 / len(test))
     assert measured["ece"] == pytest.approx(figures["ece"], abs=0.03)
 
@@ -118,13 +118,19 @@ def test_a_family_may_leave_calibration_out(done, monkeypatch):
 def test_every_model_of_a_task_is_in_its_overlays():
     """So that a new model is compared in one picture with the old ones."""
     models_of = yaml.safe_load((ROOT / "params.yaml").read_text())["models"]
-    shown = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
-    overlays = {name: set(plot["y"]) for one in shown for name, plot in one.items()}
+    plots = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
+    shown = [one for one in plots if isinstance(one, dict)]
+    overlays = {
+        name: set(plot["y"])
+        for one in shown
+        for name, plot in one.items()
+        if "y" in plot and isinstance(plot["y"], dict)
+    }
     for task, words in (("cartoon_or_photo", "cartoon or photo"), ("characters", "characters")):
         names = [name for name, model in models_of.items() if model["task"] == task]
         for kind, title in (("roc", "ROC"), ("pr", "Precision and recall"),
                             ("reliability", "Reliability")):  # fmt: skip
-            expected = {f"plots/{kind}/{name}.csv" for name in names}
+            expected = {f"plots/test/{name}/{kind}.csv" for name in names}
             assert overlays[f"{title}, {words}"] == expected
 
 

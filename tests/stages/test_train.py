@@ -79,7 +79,7 @@ def test_what_is_registered_predicts_and_is_registered_once(split_project, encod
         stage(f"stages.{name}", "character_cnn")
     figures = json.loads(Path("metrics/character_cnn.json").read_text())
     assert figures["pictures"] == sum(figures["recall"].values()) or figures["accuracy"] <= 1
-    assert Path("plots/mistakes/character_cnn.png").stat().st_size > 1000
+    assert Path("plots/test/character_cnn/sheet.png").stat().st_size > 1000
     card = json.loads(Path("exports/character_cnn/card.json").read_text())
     assert card["labels"] == ["aki", "beni"]
 
@@ -145,7 +145,7 @@ def lineage(project):
     # With other test pictures the figures of the runs no longer count, and both are measured.
     table = pd.read_csv("data/split/characters.csv")
     table[table["split"] != "val"].to_csv("data/split/characters.csv", index=False)
-    measured = gate.measure(first)
+    measured = gate.measure(first, load(Path("params.yaml")))
     assert measured["balanced_accuracy"] == pytest.approx(first.metrics["balanced_accuracy"])
 
 

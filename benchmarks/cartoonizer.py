@@ -1,0 +1,157 @@
+"""How does the cartoonizer compare with what people do without it, and how long does it take?
+
+On test photos of a project whose cartoonizer is trained (`--project`), with Inception-v3's weights
+(`--weights`): kernel inception distance to its test drawings, content distance, edge sharpness,
+share that xception calls cartoons, time and memory. `--sheet` draws photographs that packages ship
+into docs/cartoonizer.png, so that people can look.
+"""
+
+import argparse
+import os
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+from rich.table import Table
+
+from celflow import errors, representations, superpixels
+from celflow.images import encode_png
+from stages import manifest, sample
+from stages.models import Draw, cartoonizer, network
+from stages.models.features import Features
+
+SHEET = Path(__file__).parents[1] / "docs/cartoonizer.png"
+SHOWN = ("astronaut", "chelsea", "coffee", "rocket")
+
+
+def opencv_recipe(pixels: np.ndarray) -> np.ndarray:
+    """The classic: bilateral filters for flat colours, an adaptive threshold for black lines."""
+    smooth = pixels
+    for _ in range(7):
+        smooth = cv2.bilateralFilter(smooth, d=9, sigmaColor=9, sigmaSpace=7)
+    grey = cv2.medianBlur(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), 7)
+    lines = cv2.adaptiveThreshold(
+        grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, blockSize=9, C=2
+    )
+    return cv2.bitwise_and(smooth, smooth, mask=lines)
+
+
+def superpixel_mean(pixels: np.ndarray) -> np.ndarray:
+    """Every superpixel in its mean colour."""
+    labels = superpixels.regions(pixels, "slic")
+    flat = np.zeros_like(pixels)
+    for number in np.unique(labels):
+        flat[labels == number] = pixels[labels == number].mean(axis=0).round()
+    return flat
+
+
+def cartoon_share(folder: Path, pictures: list[np.ndarray]) -> float:
+    """Share of pictures that a trained xception takes for cartoons."""
+    import keras
+
+    model = keras.models.load_model(folder / network.MODEL_FILE)
+    side = model.input_shape[1]
+    small = [cv2.resize(p, (side, side), interpolation=cv2.INTER_AREA) for p in pictures]
+    return float(np.mean(network.predict_on(model, np.stack(small)).argmax(axis=1) == 0))
+
+
+def timed(draw: Callable, pixels: np.ndarray, times: int = 5) -> float:
+    """Median seconds of a call, after one that does not count."""
+    draw(pixels)
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        draw(pixels)
+        taken.append(time.perf_counter() - start)
+    return float(np.median(taken))
+
+
+def sheet(draw: Draw) -> np.ndarray:
+    """A row a photograph: itself, the baselines, ours, and ours' white box."""
+    rows = []
+    for name in SHOWN:
+        pixels = sample.read_source(name)
+        side = min(pixels.shape[:2])
+        top, left = ((n - side) // 2 for n in pixels.shape[:2])
+        pixels = cv2.resize(
+            pixels[top : top + side, left : left + side], (256, 256), interpolation=cv2.INTER_AREA
+        )
+        strip = representations.strip(pixels, draw(pixels))
+        baselines = [opencv_recipe(pixels), superpixel_mean(pixels)]
+        rows.append(np.concatenate([strip[:, :256], *baselines, strip[:, 256:]], axis=1))
+    return np.concatenate(rows)
+
+
+def main() -> None:
+    """Measure, print, draw."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--project", type=Path, default=Path(), help="with a trained cartoonizer")
+    parser.add_argument("--weights", default="none", help="of Inception-v3, a path")
+    parser.add_argument("--sheet", action="store_true", help=f"write {SHEET.name} and stop")
+    told = parser.parse_args()
+    here = told.project
+    model = cartoonizer.painter(here / "models/cartoonizer")
+    if told.sheet:
+        SHEET.write_bytes(encode_png(sheet(model)))
+        print(f"written: {SHEET}")
+        return
+    os.chdir(here)
+    parts = manifest.read("cartoon_or_photo")
+    features = Features(told.weights)
+    photos, drawings = (
+        [cartoonizer.square(path) for path in cartoonizer.of(parts["test"], kind)]
+        for kind in cartoonizer.KINDS
+    )
+    known = features.pooled(drawings)
+    ways: dict[str, Draw] = {
+        "photo": lambda pixels: pixels,
+        "OpenCV recipe": opencv_recipe,
+        "superpixel mean": superpixel_mean,
+        "cartoonizer": model,
+    }
+    judge = Path("models/xception")
+    table = Table("", "KID", "change", "content", "edges", "xception: cartoon", "ms at 256 px")
+    for name, draw in ways.items():
+        results = [draw(photo) for photo in photos]
+        f = cartoonizer.compared(features, photos, results, known)
+        share = f"{cartoon_share(judge, results):.0%}" if judge.is_dir() else "-"
+        table.add_row(
+            name, f"{f['kid_after']:.4f}", f"{-f['style_gain']:+.0%}",
+            f"{f['content_distance']:.3f}", f"{f['edge_sharpness']:.2f}", share,
+            f"{1000 * timed(draw, photos[0]):.0f}",
+        )  # fmt: skip
+    table.title = f"{len(photos)} photos, {len(drawings)} drawings, features: {features.name}"
+    Console().print(table)
+    speed(ways)
+
+
+def speed(ways: dict[str, Draw]) -> None:
+    """Seconds a megapixel and memory, against the recipe and the bare network."""
+    import keras
+
+    bare = keras.models.load_model(Path("models/cartoonizer") / cartoonizer.MODEL_FILE)
+    call = tf.function(lambda x: bare(x, training=False), reduce_retracing=True)
+    ways = {
+        "OpenCV recipe": opencv_recipe,
+        "bare Keras call": lambda p: call(tf.cast(p[None], tf.float32) / 127.5 - 1),
+        "cartoonizer": ways["cartoonizer"],
+    }
+    astronaut = sample.read_source("astronaut")
+    table = Table("seconds a megapixel", "256 px", "1 megapixel", "4 megapixels", "peak MiB so far")
+    for name in ("OpenCV recipe", "cartoonizer", "bare Keras call"):  # the hungriest last
+        row = []
+        for side in (256, 1024, 2048):
+            pixels = cv2.resize(astronaut, (side, side))
+            row.append(f"{timed(ways[name], pixels, 2) / (side * side / 1e6):.2f}")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        table.add_row(name, *row, f"{peak:.0f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    errors.run(main)

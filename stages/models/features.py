@@ -1,0 +1,101 @@
+"""A frozen network that tells how alike two pictures are, and how alike two sets of them."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from celflow.errors import UserError
+
+LAYERS = {"vgg19": "block4_conv4", "inception_v3": "mixed2"}
+POOLED = {"vgg19": "block5_conv4", "inception_v3": "mixed10"}
+BATCH = 16
+
+
+class Features:
+    """Features of pictures, float [N, H, W, 3] from -1 to 1, of any size from 75 px.
+
+    which: `vgg19` (ImageNet's weights, fetched), the path of Inception-v3's weights without top, or
+    `none`: then pixels and gradients stand for features.
+
+    Raises:
+        UserError: the weights can't be had.
+    """
+
+    def __init__(self, which: str) -> None:
+        self._network: keras.Model | None = None
+        self.name = "pixels and gradients"
+        if which == "none":
+            return
+        self.name = "vgg19" if which == "vgg19" else "inception_v3"
+        try:
+            if which == "vgg19":
+                whole = keras.applications.VGG19(include_top=False)
+            else:
+                whole = keras.applications.InceptionV3(include_top=False, weights=which)
+        except Exception as error:  # Keras raises what HDF5, the network or its own checks raise
+            reason = " ".join(str(error).split())[:160]
+            raise UserError(f"cartoonizer.features '{which}': {reason}") from None
+        outputs = [whole.get_layer(table[self.name]).output for table in (LAYERS, POOLED)]
+        self._network = keras.Model(whole.input, outputs)
+        self._near = keras.Model(whole.input, outputs[0])
+        self._network.trainable = False
+
+    def near(self, x: Any) -> Any:
+        """[N, h, w, C]: what is where (section 3.4's content and section 3.2's structure)."""
+        if self._network is None:
+            return _gradients(x)
+        return self._near(self._door(x), training=False)
+
+    def pooled(self, pictures: list[np.ndarray]) -> np.ndarray:
+        """float32 [N, D] of uint8 pictures [H, W, 3], each of any size: what kind of picture."""
+        return np.concatenate([np.asarray(self._pooled(p[None])) for p in pictures])
+
+    def distance(self, ours: np.ndarray, photo: np.ndarray) -> float:
+        """Mean absolute difference of two uint8 pictures' near features: content distance."""
+        a, b = (self.near(tf.cast(p[None], tf.float32) / 127.5 - 1) for p in (ours, photo))
+        return float(ops.mean(ops.abs(a - b)))
+
+    @tf.function(reduce_retracing=True)
+    def _pooled(self, pixels: tf.Tensor) -> tf.Tensor:
+        x = tf.cast(pixels, tf.float32) / 127.5 - 1
+        if self._network is None:
+            scales = [
+                _gradients(ops.average_pool(x, 2 * radius + 1, strides=1, padding="same"))
+                for radius in (0, 1, 3)
+            ]
+            moments = [m for s in scales for m in tf.nn.moments(s, axes=[1, 2])]
+            return tf.concat([moments[0], *(tf.sqrt(m + 1e-6) for m in moments[1:])], axis=-1)
+        return tf.reduce_mean(self._network(self._door(x), training=False)[1], axis=[1, 2])
+
+    def _door(self, x: Any) -> Any:
+        """As the network wants its pictures."""
+        if self.name == "vgg19":  # BGR around ImageNet's means
+            return (x[..., ::-1] + 1) * 127.5 - ops.convert_to_tensor([103.939, 116.779, 123.68])
+        return x
+
+
+def _gradients(x: Any) -> Any:
+    """[N, H, W, 3 C]: the pixels, and their differences to right and below."""
+    right = ops.pad(x[:, :, 1:] - x[:, :, :-1], [[0, 0], [0, 0], [0, 1], [0, 0]])
+    below = ops.pad(x[:, 1:] - x[:, :-1], [[0, 0], [0, 1], [0, 0], [0, 0]])
+    return ops.concatenate([x, right, below], axis=-1)
+
+
+def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
+    """Kernel inception distance of two sets of pooled features, [N, D] and [M, D].
+
+    Squared maximum mean discrepancy under the cubic kernel (x . y / D + 1)^3, the unbiased
+    estimate (Binkowski et al. 2018, eq. 4); may be a little under 0 for sets of one kind.
+    """
+    x, y = x.astype(np.float64), y.astype(np.float64)
+
+    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    within = sum(
+        (k.sum() - np.trace(k)) / (len(k) * (len(k) - 1)) for k in (kernel(x, x), kernel(y, y))
+    )
+    return float(within - 2 * kernel(x, y).mean())

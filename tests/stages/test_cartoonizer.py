@@ -1,0 +1,162 @@
+"""White-box cartoonization: networks, training and what is served."""
+
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from celflow import representations
+from celflow.errors import UserError
+from celflow.images import encode_png
+from celflow.params import load
+from stages import clean, facecrop, manifest, split
+from stages.models import cartoonizer, released
+from stages.models.features import Features, kernel_distance
+from stages.models.whitebox import REACH, discriminator, generator, guided_filter, refined
+
+TINY = {
+    "init": "none", "image_size": 80, "channels": 4, "blocks": 1, "judge_channels": 4,
+    "steps": 4, "batch_size": 2, "log_every": 2, "face_rate": 0.0,
+}  # fmt: skip
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+
+
+def test_the_filter_of_tensors_is_that_of_arrays():
+    guide, x = noise(2, 1, 12, 17, 3)
+    ours = guided_filter(guide, x, 2, 0.01)[0].numpy()
+    box = representations.box(2)
+    assert np.abs(ours - representations.guided_filter(guide[0], x[0], box, 0.01)).max() < 1e-4
+
+
+def test_the_gradient_of_the_filter_is_right():
+    guide, x = (tf.constant(one, tf.float64) for one in noise(2, 1, 5, 6, 1))
+    analytic, numeric = tf.test.compute_gradient(
+        lambda g, p: guided_filter(g, p, 1, 0.05), [guide, x]
+    )
+    for ours, wanted in zip(analytic, numeric, strict=True):
+        assert np.abs(ours - wanted).max() < 1e-4
+
+
+def test_the_published_generator_has_the_published_size():
+    assert 1.4e6 < generator(32, 4).count_params() < 1.6e6
+
+
+def test_training_starts_from_the_photo():
+    x = noise(1, 40, 48, 3)
+    drawn = refined(x, generator(4, 1)(x))
+    assert np.abs(drawn - guided_filter(x, x, 1, 5e-3)).max() < 1e-5
+
+
+def test_a_pixel_is_made_from_its_surroundings_only():
+    model = generator(4, 4, residual=False)
+    x = tf.Variable(noise(1, 4 * REACH, 4 * REACH, 3))
+    with tf.GradientTape() as tape:
+        y = refined(x, model(x))[0, 2 * REACH, 2 * REACH, 0]
+    seen = np.argwhere(np.abs(tape.gradient(y, x).numpy()[0]).sum(axis=-1) > 0)
+    assert np.abs(seen - 2 * REACH).max() <= REACH - 10  # 10 px more are for the surface
+
+
+def test_a_judge_scores_patches_and_is_bounded():
+    judge = discriminator(4, 3)
+    x = noise(1, 64, 64, 3)
+    judge(x, training=True)
+    assert judge(x).shape == (1, 8, 8, 1)
+    kernel = judge.layers[1].layer.kernel
+    for _ in range(20):
+        judge(x, training=True)
+    largest = np.linalg.svd(np.asarray(kernel).reshape(-1, 4), compute_uv=False)[0]
+    assert largest == pytest.approx(1, abs=0.05)
+
+
+def test_the_kernel_distance_knows_kinds_apart():
+    rng = np.random.default_rng(0)
+    first, second, other = rng.normal(size=(3, 40, 16))
+    same, apart = kernel_distance(first, second), kernel_distance(first, other + 1)
+    assert abs(same) < 0.2 * apart
+
+
+def test_without_weights_pixels_and_gradients_are_compared():
+    features = Features("none")
+    photo = (noise(90, 90, 3) * 127 + 128).astype(np.uint8)
+    assert features.distance(photo, photo) == 0
+    assert features.pooled([photo]).shape[0] == 1
+    with pytest.raises(UserError, match=r"cartoonizer.features '/no/where.h5'"):
+        Features("/no/where.h5")
+
+
+def test_released_weights_of_another_size_are_refused(tmp_path):
+    released.save(generator(4, 1), tmp_path / "w.npz")
+    again = generator(4, 1)
+    released.load(again, str(tmp_path / "w.npz"), "cartoonizer")
+    with pytest.raises(UserError, match="init: none"):
+        released.load(generator(4, 2), str(tmp_path / "w.npz"), "cartoonizer")
+    with pytest.raises(UserError, match="init: none"):
+        released.load(again, str(tmp_path / "nothing.npz"), "cartoonizer")
+
+
+@pytest.fixture
+def ready(project):
+    params = project.configure({"train": {"cartoonizer": TINY}})
+    for stage in (clean, facecrop, split):
+        stage.run(params)
+    return project
+
+
+def fit(params, name: str) -> tuple[list[np.ndarray], list[dict]]:
+    logged = []
+    parts = manifest.read("cartoon_or_photo")
+    folder = Path("models") / name
+    cartoonizer.fit(params, parts, folder, Path("scratch"), lambda step, f: logged.append(f))
+    return keras.models.load_model(folder / cartoonizer.MODEL_FILE).get_weights(), logged
+
+
+def test_what_was_killed_goes_on_where_it_stopped(ready, monkeypatch):
+    whole, curve = fit(load(), "whole")
+    assert {"content", "pull_texture", "judge_surface"} <= set(curve[0]) and len(curve) == 2
+    assert any(np.abs(weight).max() > 0 for weight in whole)
+    shutil.rmtree("scratch")
+    step = cartoonizer.Trainer.train_step
+
+    def killed(self, *batch):
+        if self.step == 3:
+            raise KeyboardInterrupt
+        return step(self, *batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cartoonizer.Trainer, "train_step", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fit(load(), "again")
+    again, resumed = fit(load(), "again")
+    assert resumed == curve
+    assert all(np.array_equal(a, b) for a, b in zip(whole, again, strict=True))
+
+
+def test_it_is_measured_and_served(ready):
+    fit(load(), "cartoonizer")
+    folder = Path("models/cartoonizer")
+    draw = cartoonizer.painter(folder)
+    figures, sheet = cartoonizer.measure(draw, load(), manifest.read("cartoon_or_photo"))
+    assert figures["content_distance"] >= 0 and sheet.shape[1:] == (5 * 256, 3)
+    cartoonizer.export(folder, []).save(Path("saved"))
+    ask = tf.saved_model.load("saved").signatures
+    pixels = (noise(44, 64, 3) * 127 + 128).astype(np.uint8)
+    files = tf.constant([encode_png(pixels)])
+    plain = ask["serving_default"](image_bytes=files)["image"][0].numpy().astype(int)
+    assert np.abs(plain - draw(pixels)).max() <= 1
+    assert draw(pixels[:43, :61]).shape == (43, 61, 3)
+
+    def styled(sharpness: float, abstraction: float) -> np.ndarray:
+        values = {"sharpness": [sharpness], "abstraction": [abstraction]}
+        given = {name: tf.constant(value, tf.float32) for name, value in values.items()}
+        return ask["styled"](image_bytes=files, **given)["image"][0].numpy().astype(int)
+
+    assert np.array_equal(styled(0.5, 0.0), plain)
+    detail = [np.abs(np.diff(styled(s, a), axis=0)).mean() for s, a in ((1, 0), (0.5, 0), (0, 0))]
+    assert detail[0] > detail[1] > detail[2]
+    assert np.abs(np.diff(styled(0.5, 1.0), axis=0)).mean() < detail[1]
