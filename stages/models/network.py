@@ -57,17 +57,22 @@ def fit(
     train, val = parts["train"], parts["val"]
     pixels, val_pixels = (read_pixels(p.paths, knobs.image_size) for p in (train, val))
 
-    state = _State.load(scratch)
+    state = State.load(scratch)
     if state is None:
         network = build(len(train.labels))
         smoothed = keras.losses.CategoricalCrossentropy(label_smoothing=knobs.label_smoothing)
         network.compile(
-            optimizer=_optimizer(knobs, -(-len(train) // knobs.batch_size)),
+            optimizer=optimizer(
+                knobs.epochs,
+                -(-len(train) // knobs.batch_size),
+                knobs.learning_rate,
+                knobs.weight_decay,
+            ),
             loss=loss or smoothed,
             metrics=["accuracy"],
             jit_compile=False,  # XLA compiles for longer than so small a network trains
         )
-        state = _State(network, [])
+        state = State(network, [])
     # Here, not where it is made: a saved optimizer forgets it.
     state.network.optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     for epoch, figures in enumerate(state.history):
@@ -101,15 +106,20 @@ def fit(
     shutil.copyfile(scratch / which / MODEL_FILE, folder / MODEL_FILE)
 
 
-def _optimizer(knobs: Network, steps: int) -> keras.optimizers.Optimizer:
-    """AdamW (Adam where nothing decays): one epoch of warm-up, then a cosine down to 0."""
+def optimizer(
+    epochs: int, steps: int, learning_rate: float, weight_decay: float = 0.0
+) -> keras.optimizers.Optimizer:
+    """AdamW (Adam where nothing decays): one epoch of warm-up, then a cosine down to 0.
+
+    steps: batches an epoch.
+    """
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
-        max(1, (knobs.epochs - 1) * steps),
-        warmup_target=knobs.learning_rate,
+        max(1, (epochs - 1) * steps),
+        warmup_target=learning_rate,
         warmup_steps=steps,
     )
-    return keras.optimizers.AdamW(schedule, weight_decay=knobs.weight_decay)
+    return keras.optimizers.AdamW(schedule, weight_decay=weight_decay)
 
 
 def predict(folder: Path, paths: list[str]) -> np.ndarray:
@@ -164,7 +174,7 @@ class Batches(keras.utils.PyDataset):
         return np.stack(varied), self._targets[chosen], self._weights[chosen]
 
 
-class _State:
+class State:
     """A fit between two epochs: the network with its optimizer, and the figures so far."""
 
     def __init__(self, network: keras.Model, history: list[dict[str, float]]) -> None:
@@ -172,7 +182,8 @@ class _State:
         self.history = history
 
     @classmethod
-    def load(cls, scratch: Path) -> "_State | None":
+    def load(cls, scratch: Path) -> "State | None":
+        """What an interrupted fit left; None if there was none."""
         if not (scratch / "last" / "history.json").is_file():
             return None
         history = json.loads((scratch / "last" / "history.json").read_text())
@@ -180,6 +191,7 @@ class _State:
         return cls(keras.models.load_model(scratch / "last" / MODEL_FILE), history)
 
     def save(self, scratch: Path) -> None:
+        """Keep the last epoch, and beside it the one of lowest `val_loss`."""
         with replacing(scratch / "last") as beside:
             self.network.save(beside / MODEL_FILE)
             write_json(beside / "history.json", self.history)
@@ -188,6 +200,7 @@ class _State:
                     shutil.copyfile(beside / MODEL_FILE, best / MODEL_FILE)
 
     def finished(self, epochs: int, patience: int | None) -> bool:
+        """Whether all epochs are done, or the best is `patience` epochs ago."""
         done = len(self.history)
         if done == 0 or patience is None:
             return done >= epochs

@@ -4,6 +4,7 @@ A picture is float32 [3, H, W], its planes one after another, a plane float32 [H
 are whole numbers from 0 to 255: TensorFlow is fastest on floats, and on whole rows.
 """
 
+import cv2
 import tensorflow as tf
 
 STRIP = 64  # rows that `bilateral` works on at a time: what a core's cache takes
@@ -65,6 +66,21 @@ def median(plane: tf.Tensor) -> tf.Tensor:
         tf.minimum(tf.minimum(highs[0], highs[1]), highs[2]),
     )
     return _unpadded(middle, plane, 3)
+
+
+def gaussian_threshold(plane: tf.Tensor, block: int, c: int) -> tf.Tensor:
+    """float32 [H, W] of the same, 0 or 255: `cv2.adaptiveThreshold`, ADAPTIVE_THRESH_GAUSSIAN_C.
+
+    THRESH_BINARY: white is what lies less than `c` below the weighted mean, rounded. Sums of 32-bit
+    floats end differently in another order, so that once in a while a mean on the verge of rounding
+    falls the other way.
+    """
+    weights = cv2.getGaussianKernel(block, 0, cv2.CV_32F).ravel().tolist()
+    rows = zip(weights, _rows(plane, block), strict=True)
+    sums = tf.add_n([weight * row for weight, row in rows])
+    columns = zip(weights, _shifts(sums, block), strict=True)
+    mean = tf.round(tf.add_n([weight * column for weight, column in columns]))
+    return tf.where(plane - _unpadded(mean, plane, block) > -c, 255.0, 0.0)
 
 
 def edge_pixels(plane: tf.Tensor, block: int, c: int) -> tf.Tensor:

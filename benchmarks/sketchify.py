@@ -1,0 +1,91 @@
+"""How near does sketchify come to true sketches of drawings that it has not seen?
+
+    python -m benchmarks.sketchify FOLDER            # a folder of drawings; trains first
+    python -m benchmarks.sketchify FOLDER --released # measures the weights of the repository
+
+Writes the model, its figures and a sheet of the drawings of the test (binary, ours, true) into
+--out; with --release, also the weights into stages/models/released/. Killed, it goes on where it
+stopped. A fifth of the drawings is the test; near-duplicates stay on one side, and the kinds (what
+a file's name begins with, up to the first `_`) have their share on each.
+"""
+
+import argparse
+import shutil
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from celflow.files import write_bytes, write_json
+from celflow.images import encode_png
+from celflow.params import Split
+from stages.manifest import Pictures
+from stages.models import sketchify, weights
+from stages.split import deal, fingerprint, near_groups
+
+KNOBS = {
+    "image_size": 256, "patch": 128, "width": 12, "epochs": 30, "patience": None, "batch_size": 16,
+    "learning_rate": 3e-3, "edge_weight": 0.5, "ssim_weight": 0.2, "init": "none",
+}  # fmt: skip
+SPLIT = Split(test=0.19, val=0.06, near=8, source="", test_sources=None, hold_back=[])
+
+
+def parts_of(folder: Path, seed: int) -> dict:
+    """Train, val and test of a folder of drawings."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    kinds = np.array([path.name.split("_")[0] for path in paths])
+    prints = [fingerprint(path)[0] for path in paths]
+    groups = near_groups(prints, [None] * len(paths), SPLIT.near)
+    dealt = deal(kinds, groups, SPLIT, seed)
+    found = {}
+    for part in ("train", "val", "test"):
+        chosen = [str(path) for path, where in zip(paths, dealt, strict=True) if where == part]
+        found[part] = Pictures(chosen, np.zeros(len(chosen), int), [sketchify.DRAWN])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("build/sketchify"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--released", action="store_true", help="measure, do not train")
+    parser.add_argument("--release", action="store_true", help="keep the weights")
+    for name, value in KNOBS.items():
+        kind = int if value is None else type(value)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=value)
+    args = parser.parse_args()
+    if args.released:
+        args.init, args.epochs = "released", 0
+    knobs = SimpleNamespace(**{name: getattr(args, name) for name in KNOBS})
+    params = SimpleNamespace(seed=args.seed, train=SimpleNamespace(sketchify=knobs))
+
+    parts = parts_of(args.folder, args.seed)
+    counts = {part: len(pictures) for part, pictures in parts.items()}
+    model, scratch = args.out / "model", args.out / "scratch"
+    start = time.perf_counter()
+    sketchify.fit(params, parts, model, scratch, lambda *_: None)
+    seconds = time.perf_counter() - start
+    figures, strips = sketchify.measure(params, model, parts["test"])
+    shutil.rmtree(scratch, ignore_errors=True)
+    write_json(args.out / "figures.json", {"counts": counts, "seconds": seconds, **figures})
+    for i in range(0, len(strips), 8):
+        write_bytes(args.out / f"sheet_{i // 8:02}.png", encode_png(np.vstack(strips[i : i + 8])))
+    if args.release:
+        network = keras.models.load_model(model / sketchify.MODEL_FILE)
+        weights.save(network, weights.RELEASED / "sketchify.npz")
+
+    table = Table("drawn", "L1", "PSNR, dB", "SSIM", "edge F1", title=f"pictures: {counts}")
+    for name, row in {"sketchify": figures, **figures}.items():
+        if isinstance(row, dict):
+            table.add_row(name, f"{row['l1']:.4f}", f"{row['psnr']:.2f}", f"{row['ssim']:.3f}",
+                          f"{row['edge_f1']:.3f}")  # fmt: skip
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,277 @@
+"""Sketchify: a U-Net that turns the black-and-white binary of a drawing into a pencil sketch.
+
+It is taught and measured on pairs that `stages.models.sketches` makes from drawings.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from celflow import metrics
+from celflow.errors import UserError
+from celflow.files import write_json
+from celflow.params import Params
+from stages.manifest import Part, Pictures
+from stages.models import Log, network, opencv_ops, sketches, unet, weights
+from stages.models.network import MODEL_FILE
+
+import keras  # isort: skip  (network.py quiets TensorFlow first)
+import tensorflow as tf  # isort: skip
+
+NAME = "sketchify"
+LINE_FILE = "line.json"
+DRAWN = "cartoon"  # the label of the drawings
+SSIM_WINDOW = 7  # px, as of `metrics.picture`
+VARIED = 0.1  # contrast and brightness of training windows
+LINE_BLUR = 0.8  # px, sigma
+LINE_PICTURES = 200  # that the straight line is fitted on: two coefficients need no more
+MARGIN = 128  # px that one place of a sketch depends on, at most, to each side
+
+
+@keras.saving.register_keras_serializable("celflow")
+class SketchLoss(keras.losses.Loss):
+    """Mean absolute difference, and what it alone loses: fine dark shapes such as eyes.
+
+    L1 + edge_weight * L1 of the differences of neighbouring pixels + ssim_weight * (1 - SSIM), of
+    [N, H, W, 1], 0 to 1. SSIM (Wang et al. 2004, eq. 13) has windows of 7 x 7.
+    """
+
+    def __init__(self, edge_weight: float, ssim_weight: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.edge_weight = edge_weight
+        self.ssim_weight = ssim_weight
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """[N], one loss a picture."""
+        apart = y_pred - y_true
+        down, right = apart[:, 1:] - apart[:, :-1], apart[:, :, 1:] - apart[:, :, :-1]
+        loss = _mean(tf.abs(apart)) + self.edge_weight * (
+            _mean(tf.abs(down)) + _mean(tf.abs(right))
+        )
+        return loss + self.ssim_weight * (1 - _ssim(y_true, y_pred))
+
+    def get_config(self) -> dict[str, Any]:
+        """What `load_model` needs to make it again."""
+        own = {"edge_weight": self.edge_weight, "ssim_weight": self.ssim_weight}
+        return {**super().get_config(), **own}
+
+
+def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log) -> None:
+    """Train on the drawings among `parts["train"]`, stop by those of `parts["val"]`.
+
+    Otherwise as `stages.models.Family` says. With 0 epochs the model is what `init` says.
+
+    Raises:
+        UserError: there are no drawings to learn from or to stop by.
+    """
+    knobs = getattr(params.train, NAME)
+    folder.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(params.seed)
+    tf.config.experimental.enable_op_determinism()
+    train, val = drawings(parts["train"]), drawings(parts["val"])
+    write_json(
+        folder / LINE_FILE, fit_line(*sketches.pairs(train[:LINE_PICTURES], knobs.image_size))
+    )
+    greys = [sketches.read_grey(path, most=2 * knobs.image_size) for path in train]
+    binaries, true = sketches.pairs(val, knobs.image_size)
+
+    loss = SketchLoss(knobs.edge_weight, knobs.ssim_weight)
+    state = network.State.load(scratch)
+    if state is None:
+        model = unet.build(knobs.width)
+        weights.load(model, knobs.init, NAME)
+        steps = len(Windows(greys, knobs, params.seed, 0))
+        model.compile(
+            optimizer=network.optimizer(knobs.epochs, steps, knobs.learning_rate),
+            loss=loss,
+            jit_compile=False,
+        )
+        state = network.State(model, [])
+    for epoch, figures in enumerate(state.history):
+        log(epoch, figures)
+    if knobs.epochs == 0:
+        log(0, _validate(state.network, loss, binaries, true))
+        state.network.save(folder / MODEL_FILE)
+        return
+    while not state.finished(knobs.epochs, knobs.patience):
+        epoch = len(state.history)
+        fitted = state.network.fit(
+            Windows(greys, knobs, params.seed, epoch), shuffle=False, verbose=0
+        )
+        figures = {
+            "loss": float(fitted.history["loss"][0]),
+            **_validate(state.network, loss, binaries, true),
+        }
+        state.history.append(figures)
+        state.save(scratch)
+        log(epoch, figures)
+        print(f"epoch {epoch + 1}/{knobs.epochs}: " + ", ".join(
+            f"{name} {value:.3f}" for name, value in figures.items()), flush=True)  # fmt: skip
+    which = "last" if knobs.patience is None else "best"
+    shutil.copyfile(scratch / which / MODEL_FILE, folder / MODEL_FILE)
+
+
+def measure(
+    params: Params, folder: Path, test: Pictures
+) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Figures on the drawings of `test`, and a strip a drawing to look at, the least like first.
+
+    Figures: `pictures` (their number), those of `metrics.picture`, and the same under the names of
+    three baselines that know nothing, each in a dictionary:
+
+    - `white`: empty paper;
+    - `binary`: the binary as it is;
+    - `line`: the binary, blurred (sigma 0.8 px), then darkened by the straight line that fits the
+      training pictures best. A network that only learns to be pale beats the other two.
+
+    Strips: uint8 [S, 3 S]: binary, ours, true.
+
+    Raises:
+        UserError: there are no drawings.
+    """
+    side = getattr(params.train, NAME).image_size
+    binaries, true = sketches.pairs(drawings(test), side)
+    ours = sketches_of(keras.models.load_model(folder / MODEL_FILE), binaries)
+    line = json.loads((folder / LINE_FILE).read_text())
+    baselines = {
+        "white": np.full_like(binaries, 255), "binary": binaries, "line": on_line(binaries, **line),
+    }  # fmt: skip
+    figures: dict[str, Any] = {"pictures": len(true), **metrics.picture(true, ours)}
+    for name, drawn in baselines.items():
+        figures[name] = metrics.picture(true, drawn)
+    order = np.argsort(
+        [metrics.picture(t[None], o[None])["ssim"] for t, o in zip(true, ours, strict=True)]
+    )
+    return figures, [np.hstack([binaries[i], ours[i], true[i]]) for i in order]
+
+
+def draw(folder: Path) -> tuple[Callable[[tf.Tensor], tf.Tensor], keras.Model]:
+    """What a served graph needs: uint8 [H, W, 3] to its sketch, the same; and its state.
+
+    Any size; for large pictures see `prepare` and `apply`, which can be called on tiles.
+    """
+    model = keras.models.load_model(folder / MODEL_FILE)
+    return lambda image: apply(model, prepare(image)), model
+
+
+def prepare(image: tf.Tensor) -> tf.Tensor:
+    """The binary, uint8 [H, W], of a picture, uint8 [H, W, 3].
+
+    A picture that has all but 1 % of its pixels within 16 of black or white is taken for a finished
+    binary, which a second threshold would hollow out.
+    """
+    grey = opencv_ops.grey(opencv_ops.planes(image))
+    extreme = tf.cast((grey <= 16) | (grey >= 239), tf.float32)
+    return tf.cond(
+        tf.reduce_mean(extreme) >= 0.99,
+        lambda: tf.where(grey < 128, tf.constant(0, tf.uint8), tf.constant(255, tf.uint8)),
+        lambda: sketches.binarize_graph(grey),
+    )
+
+
+def apply(model: keras.Model, binary: tf.Tensor) -> tf.Tensor:
+    """The sketch, uint8 [H, W, 3] (grey), of a binary, uint8 [H, W], or of a tile of one.
+
+    Beyond the border lies white paper. A pixel depends on no other farther than `MARGIN` from it,
+    and a tile of a whole that begins at a multiple of `unet.MULTIPLE` gives the whole's pixels.
+    """
+    height, width = tf.unstack(tf.shape(binary))
+    below, right = -height % unet.MULTIPLE, -width % unet.MULTIPLE
+    whole = tf.pad(binary, [[0, below], [0, right]], constant_values=tf.constant(255, tf.uint8))
+    drawn = model(tf.cast(whole, tf.float32)[None, :, :, None] / 255, training=False)
+    drawn = tf.cast(tf.round(drawn[0, :height, :width] * 255), tf.uint8)
+    return tf.tile(drawn, [1, 1, 3])
+
+
+def drawings(pictures: Pictures) -> list[str]:
+    """Paths of the drawings. Raises UserError where there are none."""
+    if DRAWN in pictures.labels:
+        label = pictures.labels.index(DRAWN)
+        found = [p for p, t in zip(pictures.paths, pictures.truth, strict=True) if t == label]
+        if found:
+            return found
+    raise UserError(f"{NAME} learns from pictures of the class '{DRAWN}': one part has none")
+
+
+def sketches_of(model: keras.Model, binaries: np.ndarray) -> np.ndarray:
+    """uint8 [N, S, S] of the same; S is a multiple of `unet.MULTIPLE`."""
+    batches = (binaries[i : i + 8] for i in range(0, len(binaries), 8))
+    drawn = [model.predict_on_batch(np.float32(b)[..., None] / 255)[..., 0] for b in batches]
+    return np.uint8(np.round(np.concatenate(drawn) * 255))
+
+
+def fit_line(binaries: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    """Least squares from blurred binaries to sketches, uint8 [N, S, S], counted 0 to 1."""
+    slope, offset = np.polyfit(_blurred(binaries).ravel(), true.ravel() / np.float32(255), 1)
+    return {"slope": float(slope), "offset": float(offset)}
+
+
+def on_line(binaries: np.ndarray, slope: float, offset: float) -> np.ndarray:
+    """uint8 [N, S, S]: blurred binaries, moved by `fit_line`'s coefficients."""
+    return np.uint8(np.round(np.clip(slope * _blurred(binaries) + offset, 0, 1) * 255))
+
+
+class Windows(keras.utils.PyDataset):
+    """One epoch of training: pairs of random windows, float32 [B, patch, patch, 1] each, 0 to 1.
+
+    Windows are cut and varied first and filtered then, as many of each picture as its crop has
+    room for. What is drawn at random depends on seed, epoch and number of the window alone.
+    """
+
+    def __init__(self, greys: list[np.ndarray], knobs: Any, seed: int, epoch: int) -> None:
+        super().__init__(workers=2, max_queue_size=4)
+        self._greys = greys
+        self._knobs = knobs
+        self._seed = (seed, epoch)
+        each = (knobs.image_size // knobs.patch) ** 2
+        self._order = np.random.default_rng(self._seed).permutation(len(greys) * each)
+
+    def __len__(self) -> int:
+        return -(-len(self._order) // self._knobs.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        size, k = self._knobs.batch_size, self._knobs
+        cut = [
+            sketches.window(
+                self._greys[i % len(self._greys)],
+                k.image_size, k.patch, VARIED, np.random.default_rng([*self._seed, i]),
+            )
+            for i in self._order[index * size : (index + 1) * size]
+        ]  # fmt: skip
+        binaries, true = sketches.filtered(cut)
+        return np.float32(binaries)[..., None] / 255, np.float32(true)[..., None] / 255
+
+
+def _validate(
+    model: keras.Model, loss: SketchLoss, binaries: np.ndarray, true: np.ndarray
+) -> dict[str, float]:
+    ours = sketches_of(model, binaries)
+    losses = loss(*(np.float32(drawn)[..., None] / 255 for drawn in (true, ours)))
+    figures = metrics.picture(true, ours)
+    return {"val_loss": float(losses), "val_psnr": figures["psnr"], "val_ssim": figures["ssim"]}
+
+
+def _blurred(binaries: np.ndarray) -> np.ndarray:
+    """float32 [N, S, S], 0 to 1."""
+    return np.stack([cv2.GaussianBlur(np.float32(b) / 255, (0, 0), LINE_BLUR) for b in binaries])
+
+
+def _mean(pixels: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(pixels, axis=[1, 2, 3])
+
+
+def _ssim(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """[N]: structural similarity of [N, H, W, 1], 0 to 1, in windows that lie whole inside."""
+    moments = tf.concat([a, b, a * a, b * b, a * b], axis=-1)
+    means = tf.nn.avg_pool2d(moments, SSIM_WINDOW, 1, "VALID")
+    mean_a, mean_b, square_a, square_b, product = tf.split(means, 5, axis=-1)
+    both, apart = mean_a * mean_b, mean_a**2 + mean_b**2
+    covariance = product - both
+    variances = square_a + square_b - apart
+    c1, c2 = 0.01**2, 0.03**2
+    return _mean((2 * both + c1) * (2 * covariance + c2) / ((apart + c1) * (variances + c2)))
