@@ -26,7 +26,12 @@ RUNS_FILE = ROOT / "benchmarks/results.yaml"
 PAGE = ROOT / "docs/results.md"
 VARIABLE = "CELFLOW_REAL_DATA"
 NOT_COPIED = ("tests/", "docs/", "metrics/", "reports/", "dvc.lock")
-TASKS = {"cartoon_or_photo": "Cartoon or photo", "characters": "Who is it"}
+TASKS = {  # of a task: its title, and the pictures that it has
+    "cartoon_or_photo": ("Cartoon or photo", "cartoon_or_photo"),
+    "characters": ("Who is it", "characters"),
+    "sketch": ("Drawing to sketch", "cartoon_or_photo"),
+    "cartoonize": ("Photo to drawing", "cartoon_or_photo"),
+}
 
 
 @dataclass(frozen=True)
@@ -130,13 +135,20 @@ def accuracy(f: dict[str, Any]) -> str:
 
 COLUMNS = {
     "pictures": number("pictures", 0),
-    "accuracy (95 %)": accuracy,
+    "accuracy (95 %)": lambda f: accuracy(f) if "accuracy" in f else "",
     "balanced": number("balanced_accuracy"),
     "AUROC": number("auroc"),
     "ECE": number("ece"),
     "unsure": number("unsure_share"),
     "accuracy of the others": number("decided_accuracy"),
     "AUROC of unknown": number("unknown_auroc"),
+    "PSNR": number("psnr", 1),
+    "SSIM": number("ssim"),
+    "edge F1": number("edge_f1"),
+    "KID before": number("kid_before", 4),
+    "KID after": number("kid_after", 4),
+    "content distance": number("content_distance"),
+    "edge sharpness": number("edge_sharpness", 2),
     "ms an image": number("ms_per_image", 1),
     "MB": lambda f: f"{f['size_bytes'] / 1e6:.1f}" if "size_bytes" in f else "",
 }
@@ -185,13 +197,14 @@ def pictures_table(runs: list[Run], folder: Path) -> str:
             json.loads((reports / f"{name}.json").read_text())
             for name in ("clean", "split", "facecrop")
         )
-        dealt = split[run.task]
+        kind = TASKS[run.task][1]
+        dealt = split[kind]
         faces = run.task == "characters" and run.params["facecrop"]["detector"] != "none"
         rows.append(
             [
                 run.title,
                 *(str(sum(dealt[part].values())) for part in ("train", "val", "test")),
-                str(sum(clean[run.task]["quarantined"].values())),
+                str(sum(clean[kind]["quarantined"].values())),
                 str(dealt["near_duplicates"]),
                 f"{crop['detection_rate']:.0%}" if faces else "",
             ]
@@ -206,7 +219,7 @@ def concerns(run: Run, key: str) -> bool:
     if section == "train":
         return name in run.models
     if section == "data":
-        return name == run.task
+        return name == TASKS[run.task][1]
     return section != "facecrop" or run.task == "characters"
 
 
@@ -239,7 +252,7 @@ def page(runs: list[Run], folder: Path) -> str:
         "it is worth where it decides. *ms an image* is the exported model's median time for one "
         "file on this machine's processor or GPU.",
     ]
-    for task, title in TASKS.items():
+    for task, (title, _) in TASKS.items():
         chosen = [run for run in runs if run.task == task]
         parts += [f"## {title}", task_table(chosen, folder)]
     parts += ["## Pictures", pictures_table(runs, folder)]

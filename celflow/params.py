@@ -220,7 +220,9 @@ class Sketchify(_Section):
     patience: Positive | None
     batch_size: Positive
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    patch: Annotated[int, Field(ge=16, le=512, multiple_of=16)]
     edge_weight: Weight
+    ssim_weight: Weight
 
 
 class Weights(_Section):

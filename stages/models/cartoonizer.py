@@ -25,7 +25,8 @@ from celflow.representations import strip
 from celflow.superpixels import structure
 from stages import manifest
 from stages.manifest import Part, Pictures
-from stages.models import Draw, Log, released
+from stages.models import Draw, Log
+from stages.models import weights as released
 from stages.models.features import Features, kernel_distance
 from stages.models.picture import PictureModel, tiled
 from stages.models.whitebox import (

@@ -3,9 +3,7 @@
 It is taught and measured on pairs that `stages.models.sketches` makes from drawings.
 """
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +12,22 @@ import numpy as np
 
 from celflow import metrics
 from celflow.errors import UserError
-from celflow.files import write_json
 from celflow.params import Params
 from stages.manifest import Part, Pictures
-from stages.models import Log, network, opencv_ops, sketches, unet, weights
+from stages.models import Draw, Log, network, opencv_ops, sketches, unet, weights
 from stages.models.network import MODEL_FILE
+from stages.models.picture import PictureModel, tiled
 
 import keras  # isort: skip  (network.py quiets TensorFlow first)
 import tensorflow as tf  # isort: skip
 
 NAME = "sketchify"
-LINE_FILE = "line.json"
 DRAWN = "cartoon"  # the label of the drawings
 SSIM_WINDOW = 7  # px, as of `metrics.picture`
 VARIED = 0.1  # contrast and brightness of training windows
 LINE_BLUR = 0.8  # px, sigma
 LINE_PICTURES = 200  # that the straight line is fitted on: two coefficients need no more
+SHOWN = 12  # drawings on the sheet
 MARGIN = 128  # px that one place of a sketch depends on, at most, to each side
 
 
@@ -69,14 +67,11 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
     Raises:
         UserError: there are no drawings to learn from or to stop by.
     """
-    knobs = getattr(params.train, NAME)
+    knobs = params.train.sketchify
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(params.seed)
     tf.config.experimental.enable_op_determinism()
     train, val = drawings(parts["train"]), drawings(parts["val"])
-    write_json(
-        folder / LINE_FILE, fit_line(*sketches.pairs(train[:LINE_PICTURES], knobs.image_size))
-    )
     greys = [sketches.read_grey(path, most=2 * knobs.image_size) for path in train]
     binaries, true = sketches.pairs(val, knobs.image_size)
 
@@ -116,10 +111,16 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
     shutil.copyfile(scratch / which / MODEL_FILE, folder / MODEL_FILE)
 
 
+def painter(folder: Path) -> Draw:
+    """The trained model: what is served."""
+    model = keras.models.load_model(folder / MODEL_FILE)
+    return lambda pixels: drawn(tf.constant(pixels), model).numpy()
+
+
 def measure(
-    params: Params, folder: Path, test: Pictures
-) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Figures on the drawings of `test`, and a strip a drawing to look at, the least like first.
+    draw: Draw, params: Params, parts: dict[Part, Pictures]
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Figures on the drawings of test, and a sheet, uint8 [H, W, 3].
 
     Figures: `pictures` (their number), those of `metrics.picture`, and the same under the names of
     three baselines that know nothing, each in a dictionary:
@@ -129,34 +130,47 @@ def measure(
     - `line`: the binary, blurred (sigma 0.8 px), then darkened by the straight line that fits the
       training pictures best. A network that only learns to be pale beats the other two.
 
-    Strips: uint8 [S, 3 S]: binary, ours, true.
+    Sheet: binary, ours and true side by side, the least like drawings first.
 
     Raises:
         UserError: there are no drawings.
     """
-    side = getattr(params.train, NAME).image_size
-    binaries, true = sketches.pairs(drawings(test), side)
-    ours = sketches_of(keras.models.load_model(folder / MODEL_FILE), binaries)
-    line = json.loads((folder / LINE_FILE).read_text())
+    side = params.train.sketchify.image_size
+    binaries, true = sketches.pairs(drawings(parts["test"]), side)
+    ours = np.stack([draw(np.dstack([one] * 3))[..., 0] for one in binaries])
+    learnt = drawings(parts["train"])[:LINE_PICTURES]
+    line = fit_line(*sketches.pairs(learnt, side))
     baselines = {
         "white": np.full_like(binaries, 255), "binary": binaries, "line": on_line(binaries, **line),
     }  # fmt: skip
     figures: dict[str, Any] = {"pictures": len(true), **metrics.picture(true, ours)}
-    for name, drawn in baselines.items():
-        figures[name] = metrics.picture(true, drawn)
+    for name, simple in baselines.items():
+        figures[name] = metrics.picture(true, simple)
     order = np.argsort(
         [metrics.picture(t[None], o[None])["ssim"] for t, o in zip(true, ours, strict=True)]
     )
-    return figures, [np.hstack([binaries[i], ours[i], true[i]]) for i in order]
+    rows = [np.hstack([binaries[i], ours[i], true[i]]) for i in order[:SHOWN]]
+    return figures, np.dstack([np.vstack(rows)] * 3)
 
 
-def draw(folder: Path) -> tuple[Callable[[tf.Tensor], tf.Tensor], keras.Model]:
-    """What a served graph needs: uint8 [H, W, 3] to its sketch, the same; and its state.
-
-    Any size; for large pictures see `prepare` and `apply`, which can be called on tiles.
-    """
+def export(folder: Path, labels: list[str]) -> PictureModel:
+    """The trained network; it takes whole drawings and finished binaries."""
     model = keras.models.load_model(folder / MODEL_FILE)
-    return lambda image: apply(model, prepare(image)), model
+
+    def draw(image: tf.Tensor) -> tf.Tensor:
+        return drawn(image, model)
+
+    return PictureModel({"serving_default": ((), draw), "pixels": ((), draw)}, model)
+
+
+def drawn(image: tf.Tensor, model: keras.Model) -> tf.Tensor:
+    """The sketch of a drawing, both uint8 [H, W, 3] of any size."""
+
+    def paint(binary: tf.Tensor) -> tf.Tensor:
+        return tf.tile(255 * model(binary[..., :1] / 255, training=False), [1, 1, 1, 3])
+
+    binary = tf.tile(prepare(image)[..., None], [1, 1, 3])
+    return tiled(binary, paint, unet.MULTIPLE, MARGIN)
 
 
 def prepare(image: tf.Tensor) -> tf.Tensor:
@@ -174,20 +188,6 @@ def prepare(image: tf.Tensor) -> tf.Tensor:
     )
 
 
-def apply(model: keras.Model, binary: tf.Tensor) -> tf.Tensor:
-    """The sketch, uint8 [H, W, 3] (grey), of a binary, uint8 [H, W], or of a tile of one.
-
-    Beyond the border lies white paper. A pixel depends on no other farther than `MARGIN` from it,
-    and a tile of a whole that begins at a multiple of `unet.MULTIPLE` gives the whole's pixels.
-    """
-    height, width = tf.unstack(tf.shape(binary))
-    below, right = -height % unet.MULTIPLE, -width % unet.MULTIPLE
-    whole = tf.pad(binary, [[0, below], [0, right]], constant_values=tf.constant(255, tf.uint8))
-    drawn = model(tf.cast(whole, tf.float32)[None, :, :, None] / 255, training=False)
-    drawn = tf.cast(tf.round(drawn[0, :height, :width] * 255), tf.uint8)
-    return tf.tile(drawn, [1, 1, 3])
-
-
 def drawings(pictures: Pictures) -> list[str]:
     """Paths of the drawings. Raises UserError where there are none."""
     if DRAWN in pictures.labels:
@@ -201,8 +201,8 @@ def drawings(pictures: Pictures) -> list[str]:
 def sketches_of(model: keras.Model, binaries: np.ndarray) -> np.ndarray:
     """uint8 [N, S, S] of the same; S is a multiple of `unet.MULTIPLE`."""
     batches = (binaries[i : i + 8] for i in range(0, len(binaries), 8))
-    drawn = [model.predict_on_batch(np.float32(b)[..., None] / 255)[..., 0] for b in batches]
-    return np.uint8(np.round(np.concatenate(drawn) * 255))
+    drawn = [model.predict_on_batch(_unit(b))[..., 0] for b in batches]
+    return (np.concatenate(drawn) * 255).round().astype(np.uint8)
 
 
 def fit_line(binaries: np.ndarray, true: np.ndarray) -> dict[str, float]:
@@ -213,7 +213,8 @@ def fit_line(binaries: np.ndarray, true: np.ndarray) -> dict[str, float]:
 
 def on_line(binaries: np.ndarray, slope: float, offset: float) -> np.ndarray:
     """uint8 [N, S, S]: blurred binaries, moved by `fit_line`'s coefficients."""
-    return np.uint8(np.round(np.clip(slope * _blurred(binaries) + offset, 0, 1) * 255))
+    light = np.clip(slope * _blurred(binaries) + offset, 0, 1)
+    return (light * 255).round().astype(np.uint8)
 
 
 class Windows(keras.utils.PyDataset):
@@ -244,21 +245,26 @@ class Windows(keras.utils.PyDataset):
             for i in self._order[index * size : (index + 1) * size]
         ]  # fmt: skip
         binaries, true = sketches.filtered(cut)
-        return np.float32(binaries)[..., None] / 255, np.float32(true)[..., None] / 255
+        return _unit(binaries), _unit(true)
 
 
 def _validate(
     model: keras.Model, loss: SketchLoss, binaries: np.ndarray, true: np.ndarray
 ) -> dict[str, float]:
     ours = sketches_of(model, binaries)
-    losses = loss(*(np.float32(drawn)[..., None] / 255 for drawn in (true, ours)))
+    losses = loss(_unit(true), _unit(ours))
     figures = metrics.picture(true, ours)
     return {"val_loss": float(losses), "val_psnr": figures["psnr"], "val_ssim": figures["ssim"]}
 
 
 def _blurred(binaries: np.ndarray) -> np.ndarray:
     """float32 [N, S, S], 0 to 1."""
-    return np.stack([cv2.GaussianBlur(np.float32(b) / 255, (0, 0), LINE_BLUR) for b in binaries])
+    return np.stack([cv2.GaussianBlur(b, (0, 0), LINE_BLUR) for b in _unit(binaries)])
+
+
+def _unit(pictures: np.ndarray) -> np.ndarray:
+    """float32 [N, S, S, 1], 0 to 1, of uint8 [N, S, S]."""
+    return pictures[..., None].astype(np.float32) / 255
 
 
 def _mean(pixels: tf.Tensor) -> tf.Tensor:

@@ -36,7 +36,7 @@ def test_every_run_has_valid_parameters_and_models(results, tmp_path):
         results.prepare(tmp_path / run.name, run, "/somewhere/real")
         read = params.load(tmp_path / run.name / "params.yaml")
         assert {known[model].task for model in run.models} == {run.task}
-        assert read.data.folder(run.task).is_relative_to("/somewhere/real")
+        assert read.data.folder(results.TASKS[run.task][1]).is_relative_to("/somewhere/real")
         assert (tmp_path / run.name / "stages/train.py").is_file()
         assert not (tmp_path / run.name / "dvc.lock").exists()
 

@@ -25,6 +25,15 @@ SMALL = {
         "xception": {"image_size": 48, "width": 0.15, "epochs": 3},
         "character_cnn": {"image_size": 48, "batch_size": 8, "epochs": 15},
         "gradient": {"side": 256},
+        "sketchify": {"init": "none", "image_size": 64, "patch": 32, "width": 4},
+        "cartoonizer": {
+            "init": "none",
+            "channels": 4,
+            "judge_channels": 4,
+            "image_size": 80,
+            "batch_size": 2,
+            "steps": 2,
+        },
         "character_embedding": {"image_size": 75, "tap": "mixed0", "frozen": None, "epochs": 1},
     },
 }

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-from celflow.params import load
+from celflow.params import CLASSIFY, load
 from celflow.pyfunc import SavedModelFunc
 from stages.models import FAMILIES
 
@@ -26,7 +26,8 @@ from .conftest import LEFT_OUT, ROOT
 pytestmark = pytest.mark.slow
 Picture = Image.Image
 TASKS = {name: model.task for name, model in load(ROOT / "params.yaml").models.items()}
-MODELS = [name for name in FAMILIES if "CELFLOW_TRAINED" in os.environ or name not in LEFT_OUT]
+NAMES = [name for name in FAMILIES if TASKS[name] in CLASSIFY]
+MODELS = [name for name in NAMES if "CELFLOW_TRAINED" in os.environ or name not in LEFT_OUT]
 PHOTO = [name for name in MODELS if TASKS[name] == "cartoon_or_photo"]
 CHARACTERS = [name for name in MODELS if TASKS[name] == "characters"]
 RULES = ["colours", "gradient", "edges"]  # hand-made: they count, and learn a threshold only

@@ -13,7 +13,7 @@ from celflow.errors import UserError
 from celflow.images import encode_png
 from celflow.params import load
 from stages import clean, facecrop, manifest, split
-from stages.models import cartoonizer, released
+from stages.models import cartoonizer, weights
 from stages.models.features import Features, kernel_distance
 from stages.models.whitebox import REACH, discriminator, generator, guided_filter, refined
 
@@ -91,13 +91,13 @@ def test_without_weights_pixels_and_gradients_are_compared():
 
 
 def test_released_weights_of_another_size_are_refused(tmp_path):
-    released.save(generator(4, 1), tmp_path / "w.npz")
+    weights.save(generator(4, 1), tmp_path / "w.npz")
     again = generator(4, 1)
-    released.load(again, str(tmp_path / "w.npz"), "cartoonizer")
+    weights.load(again, str(tmp_path / "w.npz"), "cartoonizer")
     with pytest.raises(UserError, match="init: none"):
-        released.load(generator(4, 2), str(tmp_path / "w.npz"), "cartoonizer")
+        weights.load(generator(4, 2), str(tmp_path / "w.npz"), "cartoonizer")
     with pytest.raises(UserError, match="init: none"):
-        released.load(again, str(tmp_path / "nothing.npz"), "cartoonizer")
+        weights.load(again, str(tmp_path / "nothing.npz"), "cartoonizer")
 
 
 @pytest.fixture
