@@ -141,6 +141,7 @@ COLUMNS = {
     "ECE": number("ece"),
     "unsure": number("unsure_share"),
     "accuracy of the others": number("decided_accuracy"),
+    "accuracy but for unknown": number("known_accuracy"),
     "AUROC of unknown": number("unknown_auroc"),
     "PSNR": number("psnr", 1),
     "SSIM": number("ssim"),

@@ -206,6 +206,7 @@ class PhotoInception(Transfer):
 class CharacterEmbedding(Transfer):
     """Knobs of the face encodings."""
 
+    strangers: Annotated[float, Field(gt=0, lt=1)]
     margin: Annotated[float, Field(ge=0, lt=1)]
     sharpness: Annotated[float, Field(gt=0, le=100)]
 
@@ -233,6 +234,7 @@ class Weights(_Section):
     structure: Weight
     content: Weight
     variation: Weight
+    style: Weight
 
 
 class Cartoonizer(_Section):

@@ -223,10 +223,11 @@ def _try_everything(
 
     def ask_model(model: str) -> str:
         answer = client.predict(model, [picture], "stable")
-        best = answer.classifications()[0]
-        return (
-            f"version {answer.version}: {best.name} {best.score:.0%}, {answer.milliseconds:.0f} ms"
-        )
+        said = "a picture"
+        if "image_png" not in answer.outputs:
+            best = answer.classifications()[0]
+            said = f"{best.name} {best.score:.0%}"
+        return f"version {answer.version}: {said}, {answer.milliseconds:.0f} ms"
 
     def ask_page(service: Service) -> str:
         if not service.ready():

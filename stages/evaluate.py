@@ -71,7 +71,7 @@ def classifier(
     calibrated = calibration.load(model, params)
     scores = calibration.predict(model, test.paths, calibrated)
     figures = metrics.classification(test.truth, scores, test.labels)
-    figures["temperature"] = calibrated.temperature
+    figures["temperature"], figures["bias"] = calibrated.temperature, calibrated.bias
     if params.task(model) == "cartoon_or_photo":
         figures["unsure_low"], figures["unsure_high"] = calibrated.low, calibrated.high
         figures |= metrics.decided(test.truth, scores, calibrated.sure(scores))

@@ -33,7 +33,8 @@ class Family(Protocol):
     """What a module of a model family offers.
 
     Where it says `calibrates = False`, its scores are taken as they are; otherwise
-    `stages.models.calibration` calibrates them.
+    `stages.models.calibration` calibrates them, and moves the border between two classes unless it
+    says `has_threshold = True`.
     """
 
     def fit(

@@ -4,12 +4,12 @@
 and thresholds follow from them and from params.yaml, so that another threshold needs no training.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.stats import beta
 
 from celflow.params import Params, Unsure
@@ -28,28 +28,51 @@ class Calibration:
     """How raw scores become answers; as it stands, they are left alone.
 
     temperature: raw logits are divided by it.
+    bias: is added to the first class's logit then, where there are two.
     low, high: of the first class's score, low <= 0.5 <= high; between the two a model is unsure.
     """
 
     temperature: float = 1.0
+    bias: float = 0.0
     low: float = 0.5
     high: float = 0.5
 
     def scores(self, raw: np.ndarray) -> np.ndarray:
         """float32 [N, C], rows adding up to 1, of raw scores alike."""
-        if self.temperature == 1.0:
+        if self == Calibration():
             return raw
-        return heated(raw, self.temperature).astype(np.float32)
+        return heated(raw, self.temperature, self.bias).astype(np.float32)
 
     def sure(self, scores: np.ndarray) -> np.ndarray:
         """bool [N]: whether the model stands by its best answer."""
         return (scores[:, 0] <= self.low) | (scores[:, 0] >= self.high)
 
 
-def heated(scores: np.ndarray, temperature: float) -> np.ndarray:
-    """softmax(log(scores) / temperature), float64 [N, C] (Guo et al. 2017, section 4.2)."""
+def heated(scores: np.ndarray, temperature: float, bias: float = 0.0) -> np.ndarray:
+    """softmax(log(scores) / temperature + bias of the first class), float64 [N, C].
+
+    Guo et al. 2017, section 4.2; with two classes and a bias it is Platt's scaling (1999).
+    """
     powers = np.clip(scores.astype(np.float64), CLOSEST, 1) ** (1 / temperature)
+    powers[:, 0] *= np.exp(bias)
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def platt(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+    """Temperature, 0.25 to 4, and bias of least log loss, for two classes (Platt 1999).
+
+    The target of a class with N pictures is (N + 1) / (N + 2), as in his section 2.2.
+    """
+    counts = np.bincount(truth, minlength=2)
+    target = (counts[truth] + 1) / (counts[truth] + 2)
+
+    def loss(values: np.ndarray) -> float:
+        right = heated(scores, *values)[np.arange(len(truth)), truth]
+        right = np.clip(right, CLOSEST, 1 - CLOSEST)
+        return float(-np.mean(target * np.log(right) + (1 - target) * np.log(1 - right)))
+
+    found = minimize(loss, [1.0, 0.0], method="Nelder-Mead", bounds=[TEMPERATURES, (-5, 5)]).x
+    return round(float(found[0]), 4), round(float(found[1]), 4)
 
 
 def best_temperature(truth: np.ndarray, scores: np.ndarray) -> float:
@@ -114,17 +137,24 @@ def _edges(
     return edges, np.sum(~sure, axis=1), np.sum(sure & ~right, axis=1)
 
 
-def fit(truth: np.ndarray, raw: np.ndarray, knobs: Unsure | None) -> Calibration:
+def fit(
+    truth: np.ndarray, raw: np.ndarray, knobs: Unsure | None, biased: bool = False
+) -> Calibration:
     """The calibration by validation pictures; `knobs` where the task knows "unsure".
 
-    truth: int [N]; raw: float [N, C], as the family predicts them.
+    truth: int [N]; raw: float [N, C], as the family predicts them. biased: two classes may have a
+    bias, too, which moves the border between them.
     """
     if len(truth) < FEWEST:
         return Calibration()
-    heat = Calibration(best_temperature(truth, raw))
+    if biased and raw.shape[1] == 2:
+        heat = Calibration(*platt(truth, raw))
+    else:
+        heat = Calibration(best_temperature(truth, raw))
     if knobs is None:
         return heat
-    return Calibration(heat.temperature, *thresholds(truth, heat.scores(raw), knobs))
+    low, high = thresholds(truth, heat.scores(raw), knobs)
+    return replace(heat, low=low, high=high)
 
 
 def write_validation(folder: Path, truth: np.ndarray, raw: np.ndarray) -> None:
@@ -141,7 +171,10 @@ def load(model: str, params: Params) -> Calibration:
     table = pd.read_csv(file)
     truth = table.pop("truth").to_numpy()
     two = params.task(model) == "cartoon_or_photo"
-    return fit(truth, table.to_numpy(np.float32), params.evaluate.unsure if two else None)
+    # The hand-made models have a border that somebody chose: it stays.
+    biased = not getattr(models.family(model), "has_threshold", False)
+    raw = table.to_numpy(np.float32)
+    return fit(truth, raw, params.evaluate.unsure if two else None, biased)
 
 
 def predict(model: str, paths: list[str], calibration: Calibration) -> np.ndarray:

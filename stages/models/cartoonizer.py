@@ -46,13 +46,17 @@ MODEL_FILE = "generator.keras"
 SIDE = 288  # px, the shorter side of pictures that crops are taken from
 SHOWN = 256  # px, of the pictures that are measured and shown
 STRIPS = 4
+KINDS_OF = 200  # crops whose kinds are averaged before training
+NEW = 0.1  # share of a step's pictures in the running mean of their kind
 MEASURED = 60  # photos, at most
 
 
 class Trainer:
     """Generator, discriminators and their optimizers; one step at a time."""
 
-    def __init__(self, knobs: Cartoonizer, features: Features) -> None:
+    def __init__(
+        self, knobs: Cartoonizer, features: Features, photos: np.ndarray, drawings: np.ndarray
+    ) -> None:
         self.knobs = knobs
         self.features = features
         self.generator = generator(knobs.channels, knobs.blocks)
@@ -68,8 +72,15 @@ class Trainer:
         networks = [self.generator, *self.judges.values()]
         for optimizer, network in zip(self.optimizers, networks, strict=True):
             optimizer.build(network.trainable_variables)
+        # The kind of what was drawn of late begins as that of photos.
+        self.lately = tf.Variable(photos.mean(axis=0))
+        self.wanted = tf.constant(drawings.mean(axis=0))
+        self.spread = tf.constant(drawings.std(axis=0) + 1e-3)
         self.checkpoint = tf.train.Checkpoint(
-            networks=networks, optimizers=self.optimizers, step=tf.Variable(0, dtype=tf.int64)
+            networks=networks,
+            optimizers=self.optimizers,
+            lately=self.lately,
+            step=tf.Variable(0, dtype=tf.int64),
         )
 
     @property
@@ -92,7 +103,21 @@ class Trainer:
             "structure": ops.mean(ops.abs(near - self.features.near(to_unit(flat)))),
             "content": ops.mean(ops.abs(near - self.features.near(x))),
             "variation": total_variation(y),
+            "style": self._style(y),
         }
+
+    def _style(self, y: tf.Tensor) -> tf.Tensor:
+        """How far the mean kind of recent results is from that of drawings, in deviations.
+
+        Ours, not the paper's. Few pictures have no mean worth the name, so theirs is mixed into a
+        running one; the gradient goes through the new ones alone.
+        """
+        if self.knobs.weights.style == 0:
+            return tf.constant(0.0)
+        now = ops.mean(self.features.kind(y), axis=0)
+        mean = (1 - NEW) * self.lately + NEW * now
+        self.lately.assign(mean)
+        return ops.mean(((mean - self.wanted) / self.spread) ** 2)
 
     def _structures(self, pixels: np.ndarray) -> np.ndarray:
         return np.stack([structure(one, self.knobs.superpixels) for one in pixels])
@@ -162,8 +187,12 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
     keras.utils.set_random_seed(params.seed)
     features = Features(knobs.features)
     print(f"content and structure are compared by {features.name}", flush=True)
-    trainer = Trainer(knobs, features)
     photos, drawings = (Crops(of(parts["train"], kind), knobs.image_size) for kind in KINDS)
+    seen = [
+        features.pooled(list(crops(np.random.default_rng(params.seed), KINDS_OF)))
+        for crops in (photos, drawings)
+    ]
+    trainer = Trainer(knobs, features, *seen)
     faces = drawings
     if knobs.face_rate > 0:
         faces = Crops(manifest.read("characters")["train"].paths, knobs.image_size)

@@ -111,22 +111,26 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
     encoder = keras.Model(encoder.input, UnitLength()(transfer.mirrored(encoder)(encoder.input)))
     encoder.save(folder / network.MODEL_FILE)
     encodings = means(network.predict(folder, train.paths), train.truth)
-    slope, threshold = _known_curve(network.predict(folder, val.paths) @ encodings.T, val.truth)
+    slope, threshold = _known_curve(
+        network.predict(folder, val.paths) @ encodings.T, val.truth, knobs.strangers
+    )
     Gallery(train.labels, encodings, knobs.sharpness, slope, threshold).write(folder)
 
 
-def _known_curve(cosines: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+def _known_curve(cosines: np.ndarray, truth: np.ndarray, strangers: float) -> tuple[float, float]:
     """Slope and threshold of the curve that tells known faces from unknown ones.
 
     Every face of val [N, C] counts twice: as it is, and as somebody unknown, which it is to a
-    gallery without its own character.
+    gallery without its own character. Then the curve moves to the share of `strangers` that is
+    expected, 0 to 1 (Bayes).
     """
     others = cosines.copy()
     others[np.arange(len(truth)), truth] = -1
     nearest = np.concatenate([cosines.max(axis=1), others.max(axis=1)])
     curve = LogisticRegression(C=1e3).fit(nearest[:, None], np.repeat([1, 0], len(truth)))
     slope = max(1.0, float(curve.coef_[0, 0]))
-    return slope, float(-curve.intercept_[0] / slope)
+    threshold = -curve.intercept_[0] / slope
+    return slope, float(threshold - np.log((1 - strangers) / strangers) / slope)
 
 
 def predict(folder: Path, paths: list[str]) -> np.ndarray:

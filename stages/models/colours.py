@@ -42,4 +42,5 @@ def share_in_graph(image: "tf.Tensor", colours: int, side: int) -> "tf.Tensor":
 
 
 MODEL = Measure("colours", share, share_in_graph, published=0.3, cartoons="above")
+has_threshold = True  # its border between the classes is a parameter
 fit, predict, export = MODEL.fit, MODEL.predict, MODEL.export

@@ -38,4 +38,5 @@ def _edges(grey: np.ndarray, block: int, c: int) -> int:
 
 
 MODEL = Measure("edges", lost_edges, lost_edges_in_graph, published=4500, cartoons="below")
+has_threshold = True  # its border between the classes is a parameter
 fit, predict, export = MODEL.fit, MODEL.predict, MODEL.export

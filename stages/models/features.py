@@ -11,7 +11,6 @@ from celflow.errors import UserError
 
 LAYERS = {"vgg19": "block4_conv4", "inception_v3": "mixed2"}
 POOLED = {"vgg19": "block5_conv4", "inception_v3": "mixed10"}
-BATCH = 16
 
 
 class Features:
@@ -49,8 +48,20 @@ class Features:
             return _gradients(x)
         return self._near(self._door(x), training=False)
 
+    def kind(self, x: Any) -> Any:
+        """[N, D]: what kind of picture, whatever is where; of pictures [N, H, W, 3]."""
+        if self._network is None:
+            scales = [
+                _gradients(ops.average_pool(x, 2 * radius + 1, strides=1, padding="same"))
+                for radius in (0, 1, 3)
+            ]
+            means = [ops.mean(one, axis=[1, 2]) for one in scales]
+            spreads = [ops.sqrt(ops.var(one, axis=[1, 2]) + 1e-6) for one in scales]
+            return ops.concatenate([*means, *spreads], axis=-1)
+        return ops.mean(self._network(self._door(x), training=False)[1], axis=[1, 2])
+
     def pooled(self, pictures: list[np.ndarray]) -> np.ndarray:
-        """float32 [N, D] of uint8 pictures [H, W, 3], each of any size: what kind of picture."""
+        """float32 [N, D] of uint8 pictures [H, W, 3], each of any size: their kinds."""
         return np.concatenate([np.asarray(self._pooled(p[None])) for p in pictures])
 
     def distance(self, ours: np.ndarray, photo: np.ndarray) -> float:
@@ -60,15 +71,7 @@ class Features:
 
     @tf.function(reduce_retracing=True)
     def _pooled(self, pixels: tf.Tensor) -> tf.Tensor:
-        x = tf.cast(pixels, tf.float32) / 127.5 - 1
-        if self._network is None:
-            scales = [
-                _gradients(ops.average_pool(x, 2 * radius + 1, strides=1, padding="same"))
-                for radius in (0, 1, 3)
-            ]
-            moments = [m for s in scales for m in tf.nn.moments(s, axes=[1, 2])]
-            return tf.concat([moments[0], *(tf.sqrt(m + 1e-6) for m in moments[1:])], axis=-1)
-        return tf.reduce_mean(self._network(self._door(x), training=False)[1], axis=[1, 2])
+        return self.kind(tf.cast(pixels, tf.float32) / 127.5 - 1)
 
     def _door(self, x: Any) -> Any:
         """As the network wants its pictures."""

@@ -40,4 +40,5 @@ def _correlation(a: np.ndarray, b: np.ndarray, channel: int) -> float:
 
 
 MODEL = Measure("gradient", likeness, likeness_in_graph, published=0.98, cartoons="above")
+has_threshold = True  # its border between the classes is a parameter
 fit, predict, export = MODEL.fit, MODEL.predict, MODEL.export

@@ -85,9 +85,10 @@ class Classifier(tf.Module):
 
     def _answer(self, batch: tf.Tensor) -> dict[str, tf.Tensor]:
         scores = tf.cast(self._head(batch), tf.float32)
-        if self.calibration.temperature != 1.0:
+        if self.calibration != Calibration():
             logits = tf.math.log(tf.clip_by_value(scores, CLOSEST, 1.0))
-            scores = tf.nn.softmax(logits / self.calibration.temperature)
+            bias = tf.one_hot(0, tf.shape(scores)[1]) * self.calibration.bias
+            scores = tf.nn.softmax(logits / self.calibration.temperature + bias)
         classes = tf.tile(self._labels[None], [tf.shape(scores)[0], 1])
         best = tf.gather(self._labels, tf.argmax(scores, axis=1))
         verdict = tf.where(self.calibration.sure(scores), best, UNSURE)

@@ -24,7 +24,8 @@ class FakeServer:
 
     Each further picture of a request gets the scores turned by one place, so that faces differ.
     `labels` says which version is stable and which canary; `received` has the pictures of each
-    request; `verdicts` are what models answer besides, if they do.
+    request; `verdicts` are what models answer besides, if they do. Models without names draw: they
+    answer with the picture itself, and `styles` has what they were told.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -42,6 +43,7 @@ class FakeServer:
             "character_cnn": {"stable": 1, "canary": 2},
         }
         self.verdicts: dict[str, str] = {}
+        self.styles: dict[str, float] = {}
         self.received: dict[str, list[list[bytes]]] = {}
         self._lock = threading.Lock()
         self._server = grpc.server(futures.ThreadPoolExecutor(4))
@@ -85,6 +87,17 @@ class _Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
             context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found: {spec.name}/{number}")
         images = to_array(request.inputs["image_bytes"]).tolist()
         self.fake.note(spec.name, images)
+        if not names:
+            self.fake.styles = {
+                name: float(to_array(tensor)[0])
+                for name, tensor in request.inputs.items()
+                if name != "image_bytes"
+            }
+            response = predict_pb2.PredictResponse()
+            response.model_spec.version.value = number
+            drawn = np.asarray(images, dtype=object)
+            response.outputs["image_png"].CopyFrom(to_proto(drawn))
+            return response
         scores = [np.roll(versions[number], place) for place in range(len(images))]
         response = predict_pb2.PredictResponse()
         response.model_spec.name = spec.name

@@ -30,6 +30,12 @@ def compare() -> None:
     compare.page()
 
 
+def draw() -> None:
+    from dashboard import draw
+
+    draw.page()
+
+
 @pytest.fixture
 def fake(monkeypatch, tmp_path):
     """A running server; no gallery; a detector that finds two faces."""
@@ -217,3 +223,45 @@ def test_the_page_cuts_faces_as_training_does(fake, picture, noise):
     (crops,) = fake.received["character_cnn"]
     pixels = open_image(picture[1]).pixels
     assert np.array_equal(open_image(crops[0]).pixels, faces.crop(pixels, TWO_FACES[0]))
+
+
+@pytest.fixture
+def painters(fake):
+    """The server with picture models, too."""
+    for name in ("cartoonizer", "sketchify"):
+        fake.models[name] = ((), {1: [], 2: []})
+        fake.labels[name] = {"stable": 1, "canary": 2}
+    settings = yaml.safe_load((ROOT / "params.yaml").read_text())
+    settings["models"] = {name: settings["models"][name] for name in fake.models}
+    Path("params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    return fake
+
+
+def images(test: AppTest) -> int:
+    return len(test.get("image"))
+
+
+def test_a_picture_is_drawn_and_the_white_box_is_open(painters, picture):
+    test = opened(draw, picture)
+    said = text(test)
+    assert "cartoonizer" in said and "sketchify" in said and "The white box" in said
+    assert images(test) == 6  # itself, two drawings, and the three of the white box
+    assert painters.styles == {}  # sketchify was last, and has none
+    assert len(painters.received["cartoonizer"]) == 1
+
+
+def test_the_sliders_are_styles(painters, picture):
+    del painters.models["sketchify"]
+    test = opened(draw, picture)
+    assert painters.styles == pytest.approx({"sharpness": 0.5, "abstraction": 0.0})
+    test.slider[0].set_value(0.9).run()
+    assert painters.styles["sharpness"] == pytest.approx(0.9)
+    assert "sketchify is not served yet" in text(test)
+
+
+def test_drawings_of_two_versions_side_by_side(painters, picture):
+    test = opened(compare, picture)
+    test.selectbox(key="model-a").set_value("cartoonizer").run()
+    assert not test.exception
+    assert images(test) == 3
+    assert len(painters.received["cartoonizer"]) == 2

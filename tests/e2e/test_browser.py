@@ -78,3 +78,20 @@ def test_rubbish_is_called_so(house, page, tmp_path):
     upload(page, rubbish)
     expect(page.get_by_text("is no usable picture")).to_be_visible()
     assert "Traceback" not in page.content()
+
+
+def test_draw(house, page):
+    photo = next((house.folder / "data/clean/cartoon_or_photo/photo").glob("*"))
+    page.goto(f"{house.dashboard_url}/draw")
+    upload(page, photo)
+    for model in ("cartoonizer", "sketchify"):
+        drawn = page.locator(f".st-key-drawn-{model}")
+        expect(drawn.locator("img")).to_be_visible()
+        expect(drawn).to_contain_text("version 1")
+    expect(page.locator(".st-key-white-box img")).to_have_count(3)
+
+
+def test_draw_command(house, tmp_path):
+    photo = next((house.folder / "data/clean/cartoon_or_photo/photo").glob("*"))
+    house.celflow("draw", "cartoonizer", photo, "--out", tmp_path, "--abstraction", "0.5")
+    assert (tmp_path / f"{photo.stem}.png").read_bytes().startswith(b"\x89PNG")

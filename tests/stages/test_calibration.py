@@ -49,6 +49,18 @@ def test_many_classes_have_a_temperature_too():
     )
 
 
+@pytest.mark.parametrize("bias", [-1.5, 0.0, 1.0])
+def test_a_border_that_lies_wrong_is_moved(bias):
+    truth, right = pictures(4000, 1)
+    spoilt = calibration.heated(right, 0.6, bias)
+    fitted = calibration.fit(truth, spoilt, None, biased=True)
+    assert fitted.temperature == pytest.approx(1 / 0.6, rel=0.15)
+    healed = fitted.scores(spoilt)
+    assert metrics.expected_calibration_error(truth, healed) < 0.03
+    assert metrics.accuracy(truth, healed) >= metrics.accuracy(truth, right) - 0.01
+    assert calibration.fit(truth, spoilt, None).bias == 0
+
+
 def test_pictures_without_a_mistake_do_not_prove_certainty():
     truth = np.arange(80) % 2
     scores = two(np.where(truth == 0, 0.97, 0.03))
@@ -118,7 +130,7 @@ def test_the_exported_graph_answers_as_the_calibration_does(tmp_path):
     ordered = np.sort(raw[:, 0])
     fitted = Calibration(1.7)
     low, high = np.sort(fitted.scores(two(ordered[[4, 9]]))[:, 0])
-    fitted = Calibration(1.7, min(low + 0.001, 0.5), max(high - 0.001, 0.5))
+    fitted = Calibration(1.7, 0.4, min(low + 0.001, 0.5), max(high - 0.001, 0.5))
 
     module = colours.export(tmp_path, ["cartoon", "photo"])
     module.calibration = fitted

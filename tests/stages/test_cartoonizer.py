@@ -19,7 +19,7 @@ from stages.models.whitebox import REACH, discriminator, generator, guided_filte
 
 TINY = {
     "init": "none", "image_size": 80, "channels": 4, "blocks": 1, "judge_channels": 4,
-    "steps": 4, "batch_size": 2, "log_every": 2, "face_rate": 0.0,
+    "steps": 4, "batch_size": 2, "log_every": 2, "face_rate": 0.0, "weights": {"style": 1.0},
 }  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def test_released_weights_of_another_size_are_refused(tmp_path):
     weights.load(again, str(tmp_path / "w.npz"), "cartoonizer")
     with pytest.raises(UserError, match="init: none"):
         weights.load(generator(4, 2), str(tmp_path / "w.npz"), "cartoonizer")
-    with pytest.raises(UserError, match="init: none"):
+    with pytest.raises(UserError, match="no file"):
         weights.load(again, str(tmp_path / "nothing.npz"), "cartoonizer")
 
 

@@ -21,7 +21,8 @@ from .conftest import ROOT, flat_drawing, grainy_photo, make_project
 FIGURES = {
     "accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy", "balanced_accuracy_low",
     "balanced_accuracy_high", "log_loss", "ece", "auroc", "average_precision", "temperature",
-    "unsure_low", "unsure_high", "unsure_share", "decided_accuracy", "decided_balanced_accuracy",
+    "bias", "unsure_low", "unsure_high", "unsure_share", "decided_accuracy",
+    "decided_balanced_accuracy",
 }  # fmt: skip
 
 
