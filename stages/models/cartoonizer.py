@@ -65,7 +65,14 @@ class Trainer:
             "texture": discriminator(knobs.judge_channels, 1),
         }
         released.load(self.generator, knobs.init, "cartoonizer")
-        schedule = keras.optimizers.schedules.CosineDecay(knobs.learning_rate, max(1, knobs.steps))
+        # The judges know nothing at first, so what they say counts little.
+        warm_up = knobs.steps // 20
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0,
+            max(1, knobs.steps - warm_up),
+            warmup_target=knobs.learning_rate,
+            warmup_steps=warm_up,
+        )
         self.optimizers = [
             keras.optimizers.Adam(schedule, beta_1=0.5, beta_2=0.99) for _ in range(3)
         ]
