@@ -1,4 +1,4 @@
-"""Which server is started, and how: programs on the PATH are shell scripts that note their words."""
+"""Which server is started, and how: programs on the PATH are scripts that note their words."""
 
 import os
 import shlex
@@ -165,7 +165,8 @@ def test_serve_deploys_and_becomes_the_server(programs: Programs) -> None:
         "app(['serve', '--grpc-port', '1500', '--', '--enable_batching=true'])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=programs.folder, capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", code], cwd=programs.folder, timeout=60,
+        capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
