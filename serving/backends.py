@@ -69,7 +69,7 @@ def launch(
         UserError: the server that was asked for is not there.
     """
     if backend is Backend.auto:
-        backend = _first()
+        backend = first()
     config = config.absolute()
     flags = [
         f"--port={grpc_port}",
@@ -104,7 +104,8 @@ def image() -> str:
     return f"{IMAGE}:{image_tag()}{gpu}"
 
 
-def _first() -> Backend:
+def first() -> Backend:
+    """What `auto` takes: the binary, an image that Docker has, or the embedded server."""
     if shutil.which(BINARY):
         return Backend.binary
     try:
