@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
@@ -360,13 +361,13 @@ def models(bench: Bench) -> Iterator[Row]:
             rates[count] = bench.ask(server.address, bench.requests(name)).rate
     for count in counts:
         yield (
-            f"{count} models: idle memory", f"{idle[count]:.0f} MB",
+            f"{count} loaded: idle memory", f"{idle[count]:.0f} MB",
             f"{bare[count]:.0f} MB in bare TensorFlow", f"{idle[count] / bare[count]:.2f}",
             "at most 1.3",
         )  # fmt: skip
     for count in counts[1:]:
         yield (
-            f"{count} models: throughput of the first", f"{rates[count]:.0f}/s",
+            f"{count} loaded: throughput of the first", f"{rates[count]:.0f}/s",
             f"{rates[1]:.0f}/s alone", f"{rates[count] / rates[1]:.2f}", "1",
         )  # fmt: skip
 
@@ -379,13 +380,12 @@ def swaps(bench: Bench) -> Iterator[Row]:
         pace = bench.ask(server.address, ask, seconds=2).rate
         calm = bench.ask(server.address, ask, seconds=least / pace)
         bench.start(server.address, ask, IN_FLIGHT)
-        started = time.monotonic()
+        due = time.monotonic()
         try:
             for change in range(changes):
                 server.serve({"half_plus": 2 - change % 2})
-                time.sleep(
-                    max(0, started + (change + 1) * least / pace / changes - time.monotonic())
-                )
+                due += 1.5 * least / pace / changes  # changes slow the requests down
+                time.sleep(max(0, due - time.monotonic()))
         except ServerError as error:
             raise errors.UserError(f"a version change failed: {error}") from None
         finally:
@@ -445,6 +445,7 @@ def mlflow_serve(bench: Bench, folder: Path) -> Outcome:
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, Schema
 
+    warnings.filterwarnings("ignore", message=".*input example was not provided.*")
     model = bench.scratch / "mlflow" / folder.parent.name
     pyfunc.save_model(
         model, loader_module="celflow.pyfunc", data_path=str(folder),
