@@ -7,8 +7,10 @@ import shutil
 import site
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -236,6 +238,55 @@ def test_compose_services_are_whole() -> None:
     built = [service["build"] for service in services.values() if "build" in service]
     assert {build["target"] for build in built} < set(targets)
     assert all((SERVING / build["context"] / build["dockerfile"]).is_file() for build in built)
+
+
+class Page(BaseHTTPRequestHandler):
+    """Answers at one path."""
+
+    path_ = "/monitoring/prometheus/metrics"
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == self.path_ else 404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("service", "path"),
+    [
+        ("tensorflow-serving", "/monitoring/prometheus/metrics"),
+        ("mlflow", "/health"),
+        ("dashboard", "/_stcore/health"),
+    ],
+)
+def test_health_checks_see_health_and_its_lack(
+    service: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Page, "path_", path)
+    _, program, *words = COMPOSE["services"][service]["healthcheck"]["test"]
+    program = sys.executable if program == "python" else program
+
+    def healthy(port: int) -> bool:
+        told = [
+            re.sub(r"127\.0\.0\.1([:/])\d+", rf"127.0.0.1\g<1>{port}", word).replace("$$", "$")
+            for word in words
+        ]
+        return subprocess.run([program, *told], capture_output=True, timeout=30).returncode == 0
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            assert healthy(server.server_port)
+            monkeypatch.setattr(Page, "path_", "/elsewhere")
+            assert not healthy(server.server_port)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert not healthy(server.server_port)
 
 
 def test_every_image_tag_is_the_installed_version() -> None:
