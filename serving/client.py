@@ -51,7 +51,8 @@ MAX_MESSAGE_BYTES = 64 << 20
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0  # seconds between tries; doubled after each
 _LOADING_TIMEOUT = 300.0  # seconds; a config is answered when its versions are loaded
 _LOOPBACK = ("127.", "localhost", "[::1]", "ipv4:127.", "ipv6:[::1]")
-_NOBODY = ("failed to connect", "DNS resolution failed")  # gRPC's own words; others are a server's
+# What gRPC says where nobody answers; other words are a server's.
+_NOBODY = ("connections to all backends failing", "failed to connect", "errors resolving")
 
 Version = int | str | None
 """A version's number, a label such as "stable" or "canary", or None for the largest number."""
@@ -89,6 +90,8 @@ class Client:
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2000),
+            # dns:///name:8500 may be many servers, such as the pods behind a headless service.
+            ("grpc.lb_policy_name", "round_robin"),
             # A proxy from the environment cannot reach this machine's loopback.
             ("grpc.enable_http_proxy", 0 if address.startswith(_LOOPBACK) else 1),
         ]

@@ -6,12 +6,18 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from celflow.errors import UserError
 from serving import client as serving_client
@@ -176,16 +182,25 @@ class Flaky(prediction_service_pb2_grpc.PredictionServiceServicer):
         return response
 
 
+@contextmanager
+def serving(service: Any, credentials: grpc.ServerCredentials | None = None) -> Iterator[str]:
+    """A gRPC server with this service; gives its address."""
+    server = grpc.server(ThreadPoolExecutor(16))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
+    if credentials:
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
 @pytest.fixture
 def flaky() -> Iterator[tuple[Flaky, Client]]:
-    server = grpc.server(ThreadPoolExecutor(2))
     service = Flaky()
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    with Client(f"127.0.0.1:{port}", timeout=5) as client:
+    with serving(service) as address, Client(address, timeout=5) as client:
         yield service, client
-    server.stop(None).wait()
 
 
 def ask(client: Client) -> Prediction:
@@ -248,6 +263,47 @@ def test_scores_and_classes_must_match() -> None:
         Prediction("m", 1, outputs, 1.0).classifications()
 
 
+def test_requests_spread_over_the_servers_behind_one_name() -> None:
+    services = Flaky(), Flaky()
+    with serving(services[0]) as one, serving(services[1]) as two, Client(f"ipv4:{one},{two}") as c:
+        for _ in range(200):  # the second connection may come later than the first
+            ask(c)
+            if all(service.calls for service in services):
+                return
+            time.sleep(0.01)
+    raise AssertionError("one server got all requests")
+
+
+def test_tls() -> None:
+    key, certificate = self_signed("127.0.0.1")
+    credentials = grpc.ssl_server_credentials([(key, certificate)])
+    with serving(Flaky(), credentials) as address:
+        trusting = grpc.ssl_channel_credentials(certificate)
+        with Client(address, credentials=trusting) as client:
+            assert ask(client).outputs["y"].tolist() == [1]
+        with Client(address, patience=0) as client, pytest.raises(ServerDown):
+            ask(client)
+
+
+def self_signed(address: str) -> tuple[bytes, bytes]:
+    """Key and certificate of an IP address, PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, address)])
+    now = datetime.now(timezone.utc)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    return (
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+        certificate.public_bytes(pem),
+    )
+
+
 class Counting(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Answers with the number in `image_bytes`, later ones sooner, and counts who is there."""
 
@@ -273,14 +329,9 @@ class Counting(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 @pytest.fixture
 def counting() -> Iterator[tuple[Counting, Client]]:
-    server = grpc.server(ThreadPoolExecutor(16))
     service = Counting()
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    with Client(f"127.0.0.1:{port}", timeout=5) as client:
+    with serving(service) as address, Client(address, timeout=5) as client:
         yield service, client
-    server.stop(None).wait()
 
 
 def number(answer: Prediction | BadInput) -> int:
