@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from serving.backends import Backend as Choice
+
 Server = Annotated[
     str,
     typer.Option(
@@ -13,9 +15,17 @@ Server = Annotated[
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 GrpcPort = Annotated[int, typer.Option(help="gRPC port of the model server.", min=1, max=65535)]
 RestPort = Annotated[int, typer.Option(help="REST port of the model server.", min=1, max=65535)]
+Backend = Annotated[
+    Choice,
+    typer.Option(
+        help="What serves: tensorflow_model_server, its Docker image, the embedded server, "
+        "or the first of them that is there."
+    ),
+]
 
 SERVER = "127.0.0.1:8500"
 HOST = "127.0.0.1"
+BACKEND = Choice.auto
 GRPC_PORT = 8500
 REST_PORT = 8501
 DASHBOARD_PORT = 8502

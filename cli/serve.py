@@ -1,30 +1,38 @@
 """`celflow serve`: the model server alone."""
 
 import os
+import shlex
 import sys
+from typing import Annotated
 
-from cli.options import GRPC_PORT, HOST, REST_PORT, GrpcPort, Host, RestPort
+import typer
 
-
-def server_command(host: str, grpc_port: int, rest_port: int) -> list[str]:
-    """The command line of the embedded server for what `celflow deploy` has written."""
-    from serving.deploy import CONFIG
-
-    return [
-        sys.executable, "-m", "serving.server", "--host", host, "--port", str(grpc_port),
-        "--rest_api_port", str(rest_port), "--model_config_file", str(CONFIG),
-        "--model_config_file_poll_wait_seconds", "2",
-    ]  # fmt: skip
+from cli.options import BACKEND, GRPC_PORT, HOST, REST_PORT, Backend, GrpcPort, Host, RestPort
 
 
 def serve(
-    host: Host = HOST, grpc_port: GrpcPort = GRPC_PORT, rest_port: RestPort = REST_PORT
+    flags: Annotated[
+        list[str] | None,
+        typer.Argument(help="After --: more flags of tensorflow_model_server."),
+    ] = None,
+    backend: Backend = BACKEND,
+    host: Host = HOST,
+    grpc_port: GrpcPort = GRPC_PORT,
+    rest_port: RestPort = REST_PORT,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the server's command line and stop.")
+    ] = False,
 ) -> None:
     """Start the model server with what the registry says; Ctrl-C stops it."""
-    from serving import deploy
+    from serving import backends, deploy
     from serving.client import Client
 
+    start = backends.launch(backend, host, grpc_port, rest_port, deploy.CONFIG, flags or ())
+    if start.note:
+        print(f"note: {start.note}", file=sys.stderr)
+    if dry_run:
+        print(shlex.join(start.command))
+        return
     with Client(f"{host}:{grpc_port}") as client:
         deploy.deploy(client)
-    command = server_command(host, grpc_port, rest_port)
-    os.execv(command[0], command)
+    os.execv(start.command[0], start.command)

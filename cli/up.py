@@ -17,7 +17,7 @@ import typer
 
 from celflow.errors import UserError
 from cli import options
-from cli.options import GrpcPort, Host, RestPort
+from cli.options import Backend, GrpcPort, Host, RestPort
 
 if TYPE_CHECKING:
     from serving.client import Client
@@ -70,6 +70,7 @@ def up(
     check: Annotated[
         bool, typer.Option("--check", help="Start, try everything, print a table, stop.")
     ] = False,
+    backend: Backend = options.BACKEND,
     host: Host = options.HOST,
     grpc_port: GrpcPort = options.GRPC_PORT,
     rest_port: RestPort = options.REST_PORT,
@@ -81,7 +82,7 @@ def up(
     ] = options.MLFLOW_PORT,
 ) -> None:
     """Start MLflow, the model server and the dashboard; Ctrl-C stops them."""
-    from serving import deploy
+    from serving import backends, deploy
     from serving.client import Client
 
     ports = {
@@ -89,12 +90,15 @@ def up(
         "--dashboard-port": dashboard_port,
     }  # fmt: skip
     _check_ports(host, ports)
+    start = backends.launch(backend, host, grpc_port, rest_port, deploy.CONFIG)
+    if start.note:
+        print(f"note: {start.note}", file=sys.stderr)
     address = f"{_reachable(host)}:{grpc_port}"
     with ExitStack() as stack:
         client = stack.enter_context(Client(address))
         aliases = deploy.deploy(client).aliases
         deploy.tidy()
-        services = _services(host, grpc_port, rest_port, dashboard_port, mlflow_port, client)
+        services = _services(start.command, host, dashboard_port, mlflow_port, client)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         for service in services:
             stack.callback(service.stop)
@@ -114,25 +118,14 @@ def up(
 
 
 def _services(
-    host: str,
-    grpc_port: int,
-    rest_port: int,
-    dashboard_port: int,
-    mlflow_port: int,
-    client: "Client",
+    model_server: list[str], host: str, dashboard_port: int, mlflow_port: int, client: "Client"
 ) -> list[Service]:
     from celflow import registry
-    from cli.serve import server_command
 
     near = _reachable(host)
     python = sys.executable
     services = [
-        Service(
-            "model-server",
-            server_command(host, grpc_port, rest_port),
-            {},
-            client.healthy,
-        ),
+        Service("model-server", model_server, {}, client.healthy),
         Service(
             "dashboard",
             [python, "-m", "streamlit", "run", "dashboard/app.py", "--server.headless", "true",

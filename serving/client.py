@@ -4,21 +4,35 @@
         answer = client.classify("xception", [Path("picture.png").read_bytes()], version="stable")
         print(answer[0].name, answer[0].score)
 
-A client may be shared by threads: they use one connection.
+A client may be shared by threads: they use one connection. In asyncio, each call is
+`await asyncio.to_thread(client.classify, "xception", [picture])`.
 """
 
 import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from celflow.errors import UserError
+from serving.answers import (
+    BadInput,
+    Classification,
+    LoadFailed,
+    ModelNotFound,
+    Prediction,
+    ServerDown,
+    ServerError,
+    Signature,
+    TensorInfo,
+    VersionStatus,
+)
 from serving.protos import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -34,148 +48,14 @@ DEFAULT_ADDRESS = "127.0.0.1:8500"
 ADDRESS_VARIABLE = "CELFLOW_SERVER"
 MAX_MESSAGE_BYTES = 64 << 20
 
-_TRIES = 5
-_FIRST_WAIT = 0.1  # seconds, doubled after each try: 1.5 s in all where nothing listens
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0  # seconds between tries; doubled after each
 _LOADING_TIMEOUT = 300.0  # seconds; a config is answered when its versions are loaded
 _LOOPBACK = ("127.", "localhost", "[::1]", "ipv4:127.", "ipv6:[::1]")
+# What gRPC says where nobody answers; other words are a server's.
+_NOBODY = ("connections to all backends failing", "failed to connect", "errors resolving")
 
 Version = int | str | None
 """A version's number, a label such as "stable" or "canary", or None for the largest number."""
-
-
-class ServerError(UserError):
-    """A model server did not answer as asked; the message is one line for a person.
-
-    Attributes:
-        code: gRPC's name, such as "UNAVAILABLE".
-    """
-
-    def __init__(self, message: str, code: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class ServerDown(ServerError):
-    """Nothing answers at the address."""
-
-
-class BadInput(ServerError):
-    """The model does not take what was sent: not an image, a wrong signature or shape."""
-
-
-class ModelNotFound(ServerError):
-    """The server has no such model, version or label."""
-
-
-class LoadFailed(ServerError):
-    """A version that was waited for could not be loaded; the message has the server's reason."""
-
-
-@dataclass(frozen=True)
-class Classification:
-    """One image's classes, the most likely first.
-
-    Attributes:
-        names: the classes.
-        scores: theirs, falling.
-        verdict: the name that the model stands by, or "unsure"; the most likely class where the
-            model gives no verdict.
-    """
-
-    names: tuple[str, ...]
-    scores: tuple[float, ...]
-    verdict: str
-
-    @property
-    def name(self) -> str:
-        """The most likely class."""
-        return self.names[0]
-
-    @property
-    def score(self) -> float:
-        """The score of the most likely class."""
-        return self.scores[0]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model answered.
-
-    Attributes:
-        model: its name.
-        version: the number of the version that answered.
-        outputs: output name to array; strings are object arrays of bytes.
-        milliseconds: of the round trip.
-    """
-
-    model: str
-    version: int
-    outputs: Mapping[str, Array]
-    milliseconds: float
-
-    def output(self, name: str, kind: str = "a model") -> Array:
-        """One output; `kind` is what a model with this output is called in the message.
-
-        Raises:
-            BadInput: the model has no such output.
-        """
-        if name not in self.outputs:
-            has = ", ".join(sorted(self.outputs))
-            raise BadInput(
-                f"{self.model} is not {kind}: it answers {has}, not {name}", "INVALID_ARGUMENT"
-            )
-        return self.outputs[name]
-
-    def classifications(self) -> list[Classification]:
-        """The classes of each image, the most likely first.
-
-        Raises:
-            BadInput: the model is no classifier: it lacks `scores` or `classes`.
-        """
-        scores = self.output("scores", "a classifier")
-        classes = self.output("classes", "a classifier")
-        if scores.ndim != 2 or scores.shape != classes.shape:
-            shapes = f"scores {list(scores.shape)} for classes {list(classes.shape)}"
-            raise ServerError(f"{self.model} answers {shapes}", "INTERNAL")
-        order = np.argsort(-scores, axis=1, kind="stable")
-        best_names = np.take_along_axis(classes, order, axis=1)[:, 0]
-        verdicts = self.outputs.get("verdict", best_names)
-        return [
-            Classification(
-                tuple(name.decode() for name in classes[row][best]),
-                tuple(scores[row][best].tolist()),
-                verdicts[row].decode(),
-            )
-            for row, best in enumerate(order)
-        ]
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """An input or output: its type (`float32`, `string`) and shape; None is a free size.
-
-    The shape as a whole is None where even the number of dimensions is free.
-    """
-
-    dtype: str
-    shape: tuple[int | None, ...] | None
-
-
-@dataclass(frozen=True)
-class Signature:
-    """A way to call a model: its inputs and outputs by name."""
-
-    inputs: Mapping[str, TensorInfo]
-    outputs: Mapping[str, TensorInfo]
-
-
-@dataclass(frozen=True)
-class VersionStatus:
-    """A version's state (START, LOADING, AVAILABLE, UNLOADING, END) and, if it failed, why."""
-
-    version: int
-    state: str
-    error: str
 
 
 STYLES = {"sharpness": 0.5, "abstraction": 0.0}  # where nobody says otherwise
@@ -192,22 +72,36 @@ class Client:
     Args:
         address: host:port of its gRPC side.
         timeout: seconds that a call may take, with all its tries.
+        patience: seconds to go on trying where the server is unavailable; as long as `timeout`,
+            it outlasts a restart of the server.
+        credentials: of TLS, from `grpc.ssl_channel_credentials`; without, nothing is encrypted.
     """
 
-    def __init__(self, address: str = DEFAULT_ADDRESS, timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        timeout: float = 30.0,
+        patience: float = 1.5,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
         self.address = address
         self.timeout = timeout
-        self._channel = grpc.insecure_channel(
-            address,
-            options=[
-                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.min_reconnect_backoff_ms", 100),
-                ("grpc.max_reconnect_backoff_ms", 2000),
-                # A proxy from the environment cannot reach this machine's loopback.
-                ("grpc.enable_http_proxy", 0 if address.startswith(_LOOPBACK) else 1),
-            ],
+        self.patience = patience
+        options = [
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 2000),
+            # dns:///name:8500 may be many servers, such as the pods behind a headless service.
+            ("grpc.lb_policy_name", "round_robin"),
+            # A proxy from the environment cannot reach this machine's loopback.
+            ("grpc.enable_http_proxy", 0 if address.startswith(_LOOPBACK) else 1),
+        ]
+        self._channel = (
+            grpc.secure_channel(address, credentials, options)
+            if credentials
+            else grpc.insecure_channel(address, options)
         )
         self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
@@ -275,6 +169,53 @@ class Client:
             ServerError: as `run`.
         """
         return self.run(model, {"image_bytes": _batch(images)}, version)
+
+    def predict_many(
+        self,
+        model: str,
+        images: Iterable[bytes | Path],
+        version: Version = None,
+        in_flight: int = 32,
+    ) -> Iterator[Prediction | BadInput]:
+        """Send thousands of images, a request each, and yield their answers in the same order.
+
+        Args:
+            model: its name.
+            images: encoded images or files with one; they are taken as answers are, so that an
+                iterator of any length may give them.
+            version: a number, a label or None for the latest.
+            in_flight: requests that are under way, or answered and not yet taken, at a time.
+
+        Yields:
+            A prediction, or why the model (or the disk) refuses this one image.
+
+        Raises:
+            ServerError: as `run`, but for BadInput.
+        """
+
+        def ask(image: bytes | Path) -> Prediction | BadInput:
+            try:
+                data = image if isinstance(image, bytes) else image.read_bytes()
+                return self.predict(model, [data], version)
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                return BadInput(f"{image!s} cannot be read: {reason}", "INVALID_ARGUMENT")
+            except BadInput as error:
+                where = f"{image}: " if isinstance(image, Path) else ""
+                return BadInput(f"{where}{error}", error.code)
+
+        under_way: deque[Future[Prediction | BadInput]] = deque()
+        with ThreadPoolExecutor(in_flight, thread_name_prefix="predict") as threads:
+            try:
+                for image in images:
+                    if len(under_way) == in_flight:
+                        yield under_way.popleft().result()
+                    under_way.append(threads.submit(ask, image))
+                while under_way:
+                    yield under_way.popleft().result()
+            finally:
+                for future in under_way:
+                    future.cancel()
 
     def classify(
         self, model: str, images: Sequence[bytes], version: Version = None
@@ -430,22 +371,25 @@ class Client:
         self, call: Callable[..., Any], request: Any, subject: str, timeout: float | None = None
     ) -> Any:
         """Call with a deadline; while the server is unavailable, try again a little later."""
-        deadline = time.monotonic() + (timeout or self.timeout)
+        now = time.monotonic()
+        deadline = now + (timeout or self.timeout)
+        last_try = min(deadline, now + self.patience)
         wait = _FIRST_WAIT
-        for tries_left in reversed(range(_TRIES)):
+        while True:
             try:
                 return call(request, timeout=max(deadline - time.monotonic(), 0.001))
             except grpc.RpcError as error:
-                down = error.code() == grpc.StatusCode.UNAVAILABLE
-                if not down or not tries_left or time.monotonic() + wait > deadline:
+                unavailable = error.code() == grpc.StatusCode.UNAVAILABLE
+                if not unavailable or time.monotonic() + wait > last_try:
                     raise self._error(error, subject) from None
             time.sleep(wait * random.uniform(0.8, 1.0))
-            wait *= 2
-        raise AssertionError("the last try returns or raises")
+            wait = min(2 * wait, _LONGEST_WAIT)
 
     def _error(self, error: Any, subject: str) -> ServerError:
         code = error.code().name
         details = " ".join((error.details() or "").split())
+        if code == "UNAVAILABLE" and not details.startswith(_NOBODY):
+            return ServerDown(f"the model server at {self.address} is unavailable: {details}", code)
         if code == "UNAVAILABLE":
             return ServerDown(
                 f"no model server answers at {self.address}: start one with `celflow up` or "

@@ -1,14 +1,17 @@
 """From registry to what is served: champion is version label `stable`, challenger is `canary`.
 
 Writes served/<model>/<version>/ and served/models.config, a TensorFlow Serving config that the
-embedded server and the real one read alike.
+embedded server and the real one read alike; and beside it what the containers need to know:
+compose.env for serving/compose.yaml and kubernetes.yaml, a ConfigMap for serving/k8s/.
 """
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copytree, rmtree
+from textwrap import indent
 
 import numpy as np
 from google.protobuf import text_format
@@ -17,11 +20,14 @@ from celflow import registry
 from celflow.errors import UserError
 from celflow.files import replacing, write_bytes
 from celflow.images import encode_png
+from serving import backends
 from serving.client import BadInput, Client, LoadFailed, ServerDown, ServerError
 from serving.protos import model_server_config_pb2
 
 SERVED = Path("served")
 CONFIG = SERVED / "models.config"
+COMPOSE_ENV = SERVED / "compose.env"
+CONFIG_MAP = SERVED / "kubernetes.yaml"
 LABELS = {registry.CHAMPION: "stable", registry.CHALLENGER: "canary"}
 LOAD_TIMEOUT = 120.0  # seconds for a version to be read, built and warmed
 
@@ -189,11 +195,29 @@ def _labels_now() -> dict[str, Aliases]:
     }
 
 
-def _write(config: "model_server_config_pb2.ModelServerConfig") -> None:
-    text = "# Written by `celflow deploy` from the registry.\n" + text_format.MessageToString(
-        config
+def config_map(config: "model_server_config_pb2.ModelServerConfig") -> str:
+    """A config as a Kubernetes ConfigMap: the models are below /models, or CELFLOW_MODELS_ROOT."""
+    root = os.environ.get("CELFLOW_MODELS_ROOT", "").rstrip("/") or "/models"
+    there = model_server_config_pb2.ModelServerConfig()
+    there.CopyFrom(config)
+    for entry in there.model_config_list.config:
+        entry.base_path = f"{root}/{entry.name}"
+    return (
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: celflow-models\n"
+        "data:\n  models.config: |\n" + indent(text_format.MessageToString(there), "    ")
     )
-    write_bytes(CONFIG, text.encode())
+
+
+def _write(config: "model_server_config_pb2.ModelServerConfig") -> None:
+    environment = (
+        f"{backends.TAG_VARIABLE}={backends.image_tag()}\nCELFLOW_SERVED={SERVED.absolute()}\n"
+    )
+    for path, text in (
+        (COMPOSE_ENV, environment),
+        (CONFIG_MAP, config_map(config)),
+        (CONFIG, text_format.MessageToString(config)),
+    ):
+        write_bytes(path, f"# Written by `celflow deploy` from the registry.\n{text}".encode())
 
 
 @contextmanager

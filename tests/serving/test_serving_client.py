@@ -2,15 +2,22 @@
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from celflow.errors import UserError
 from serving import client as serving_client
@@ -175,16 +182,25 @@ class Flaky(prediction_service_pb2_grpc.PredictionServiceServicer):
         return response
 
 
+@contextmanager
+def serving(service: Any, credentials: grpc.ServerCredentials | None = None) -> Iterator[str]:
+    """A gRPC server with this service; gives its address."""
+    server = grpc.server(ThreadPoolExecutor(16))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
+    if credentials:
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
 @pytest.fixture
 def flaky() -> Iterator[tuple[Flaky, Client]]:
-    server = grpc.server(ThreadPoolExecutor(2))
     service = Flaky()
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    with Client(f"127.0.0.1:{port}", timeout=5) as client:
+    with serving(service) as address, Client(address, timeout=5) as client:
         yield service, client
-    server.stop(None).wait()
 
 
 def ask(client: Client) -> Prediction:
@@ -217,6 +233,24 @@ def test_retries_end_with_the_timeout(flaky: tuple[Flaky, Client]) -> None:
     assert time.monotonic() - started < 0.5
 
 
+def test_patience_outlasts_a_restart(
+    flaky: tuple[Flaky, Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, client = flaky
+    service.failures = [grpc.StatusCode.UNAVAILABLE] * 6
+    monkeypatch.setattr(serving_client, "_LONGEST_WAIT", 0.1)
+    client.patience = client.timeout
+    assert ask(client).outputs["y"].tolist() == [7]
+
+
+def test_a_busy_server_is_not_said_to_be_missing(flaky: tuple[Flaky, Client]) -> None:
+    service, client = flaky
+    service.failures = [grpc.StatusCode.UNAVAILABLE] * 2
+    client.patience = 0.1
+    with pytest.raises(ServerDown, match="is unavailable: flaky"):
+        ask(client)
+
+
 def test_server_without_a_health_service_is_healthy_when_it_answers(
     flaky: tuple[Flaky, Client],
 ) -> None:
@@ -227,6 +261,124 @@ def test_scores_and_classes_must_match() -> None:
     outputs = {"scores": np.zeros((1, 3), np.float32), "classes": np.zeros((1, 2), object)}
     with pytest.raises(ServerError, match=r"scores \[1, 3\] for classes \[1, 2\]"):
         Prediction("m", 1, outputs, 1.0).classifications()
+
+
+def test_requests_spread_over_the_servers_behind_one_name() -> None:
+    services = Flaky(), Flaky()
+    with serving(services[0]) as one, serving(services[1]) as two, Client(f"ipv4:{one},{two}") as c:
+        for _ in range(200):  # the second connection may come later than the first
+            ask(c)
+            if all(service.calls for service in services):
+                return
+            time.sleep(0.01)
+    raise AssertionError("one server got all requests")
+
+
+def test_tls() -> None:
+    key, certificate = self_signed("127.0.0.1")
+    credentials = grpc.ssl_server_credentials([(key, certificate)])
+    with serving(Flaky(), credentials) as address:
+        trusting = grpc.ssl_channel_credentials(certificate)
+        with Client(address, credentials=trusting) as client:
+            assert ask(client).outputs["y"].tolist() == [1]
+        with Client(address, patience=0) as client, pytest.raises(ServerDown):
+            ask(client)
+
+
+def self_signed(address: str) -> tuple[bytes, bytes]:
+    """Key and certificate of an IP address, PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, address)])
+    now = datetime.now(timezone.utc)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    return (
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+        certificate.public_bytes(pem),
+    )
+
+
+class Counting(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Answers with the number in `image_bytes`, later ones sooner, and counts who is there."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.here = self.most = 0
+
+    def Predict(self, request: Any, context: Any) -> Any:
+        with self.lock:
+            self.here += 1
+            self.most = max(self.most, self.here)
+        number = request.inputs["image_bytes"].string_val[0]
+        if number.isdigit():
+            time.sleep(0.02 / (1 + int(number) % 5))
+        with self.lock:
+            self.here -= 1
+        if not number.isdigit():
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "not a number")
+        response = predict_pb2.PredictResponse()
+        response.outputs["y"].CopyFrom(to_proto(np.array([number], object)))
+        return response
+
+
+@pytest.fixture
+def counting() -> Iterator[tuple[Counting, Client]]:
+    service = Counting()
+    with serving(service) as address, Client(address, timeout=5) as client:
+        yield service, client
+
+
+def number(answer: Prediction | BadInput) -> int:
+    assert isinstance(answer, Prediction)
+    return int(answer.outputs["y"][0])
+
+
+def test_predict_many_keeps_the_order_and_bounds_the_flight(
+    counting: tuple[Counting, Client],
+) -> None:
+    service, client = counting
+    taken = 0
+
+    def images() -> Iterator[bytes]:
+        nonlocal taken
+        for taken in range(100):
+            yield str(taken).encode()
+
+    answers = client.predict_many("m", images(), in_flight=4)
+    for index, answer in enumerate(answers):
+        assert number(answer) == index
+        assert taken <= index + 4, "images are read as answers are taken"
+    assert index == 99
+    assert 2 <= service.most <= 4
+
+
+def test_predict_many_takes_files_and_names_those_that_fail(
+    counting: tuple[Counting, Client], tmp_path: Path
+) -> None:
+    good, bad, missing = (tmp_path / name for name in ("good", "bad", "missing"))
+    good.write_bytes(b"1")
+    bad.write_bytes(b"no")
+    answers = list(counting[1].predict_many("m", [good, bad, missing, b"4"]))
+    assert (number(answers[0]), number(answers[3])) == (1, 4)
+    assert str(answers[1]) == f"{bad}: the model server refuses m: not a number"
+    assert str(answers[2]) == f"{missing} cannot be read: no such file or directory"
+
+
+def test_predict_many_stops_when_nobody_takes_answers(counting: tuple[Counting, Client]) -> None:
+    answers = counting[1].predict_many("m", (b"%d" % n for n in range(10**9)), in_flight=4)
+    assert number(next(answers)) == 0
+    answers.close()
+
+
+def test_predict_many_raises_what_is_not_one_images_fault() -> None:
+    with Client(f"127.0.0.1:{free_port()}", patience=0.1) as client, pytest.raises(ServerDown):
+        list(client.predict_many("m", [b"1"] * 50))
 
 
 CLIENT_ONLY = """
