@@ -1,6 +1,6 @@
 """A SavedModel's signatures, of TensorFlow 1 and 2."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from serving.server.status import CODES, StatusError, graph_error
 from serving.server.versions import SAVED_MODEL_FILES
 from serving.tensors import Array
 
+TAGS = [tf.saved_model.SERVING]
+
 
 def prepare_devices() -> None:
     """Take GPU memory as it is needed, so that a training beside the server has some too."""
@@ -29,20 +31,31 @@ def load(folder: Path) -> tuple[dict[str, Any], dict[str, Signature]]:
     Raises:
         StatusError: the folder cannot be loaded.
     """
-    definitions = _definitions(folder)
+    meta_graph = _meta_graph(folder)
+    definitions = dict(meta_graph.signature_def)
+    functions: Mapping[str, Callable[[Mapping[str, Array]], dict[str, Array]]]
     try:
-        model = tf.saved_model.load(str(folder), tags=[tf.saved_model.SERVING])
+        if meta_graph.HasField("object_graph_def"):
+            model = tf.saved_model.load(str(folder), tags=TAGS)
+            functions = {
+                name: _Function(model, function) for name, function in model.signatures.items()
+            }
+        else:
+            session = _session(folder)
+            functions = {
+                name: _Fetch(session, definition) for name, definition in definitions.items()
+            }
     except tf.errors.OpError as error:
         raise _refusal(error) from None
     return definitions, {
-        name: Signature(name, definitions[name], _Function(model, function))
-        for name, function in model.signatures.items()
+        name: Signature(name, definitions[name], function)
+        for name, function in functions.items()
         if name in definitions
     }
 
 
 class _Function:
-    """Calls a signature's function; keeps the model, whose variables it uses."""
+    """Calls a signature's function, of TensorFlow 2; keeps the model, whose variables it uses."""
 
     def __init__(self, model: Any, function: Any) -> None:
         self._model = model
@@ -57,13 +70,43 @@ class _Function:
             raise _refusal(error) from None
 
 
+class _Fetch:
+    """Runs a signature's part of a graph, of TensorFlow 1: any of its tensors may be fed."""
+
+    def __init__(self, session: Any, definition: Any) -> None:
+        self._session = session
+        self._inputs = {name: info.name for name, info in definition.inputs.items()}
+        self._outputs = {name: info.name for name, info in definition.outputs.items()}
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        feed = {self._inputs[name]: array for name, array in inputs.items()}
+        try:
+            results = self._session.run(self._outputs, feed)
+        except tf.errors.OpError as error:
+            raise _refusal(error) from None
+        return {name: _array(value) for name, value in results.items()}
+
+
+def _session(folder: Path) -> Any:
+    """A session with the model in it; it is closed when nothing refers to it any more."""
+    options = tf.compat.v1.GPUOptions(allow_growth=True)
+    graph = tf.Graph()
+    session = tf.compat.v1.Session(
+        graph=graph, config=tf.compat.v1.ConfigProto(gpu_options=options)
+    )
+    with graph.as_default():
+        tf.compat.v1.saved_model.load(session, TAGS, str(folder))
+    graph.finalize()
+    return session
+
+
 def _array(value: Any) -> Array:
     """TensorFlow gives a scalar as NumPy's or, for a string, as bytes."""
     return np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
 
 
-def _definitions(folder: Path) -> dict[str, Any]:
-    """The signatures in the file, of the meta graph that is tagged for serving."""
+def _meta_graph(folder: Path) -> Any:
+    """The `MetaGraphDef` in the file that is tagged for serving."""
     saved_model = saved_model_pb2.SavedModel()
     binary, text = (folder / name for name in SAVED_MODEL_FILES)
     if binary.is_file():
@@ -76,7 +119,7 @@ def _definitions(folder: Path) -> dict[str, Any]:
         text_format.Parse(text.read_text(encoding="utf-8"), saved_model)
     for meta_graph in saved_model.meta_graphs:
         if tf.saved_model.SERVING in meta_graph.meta_info_def.tags:
-            return dict(meta_graph.signature_def)
+            return meta_graph
     raise StatusError(
         grpc.StatusCode.NOT_FOUND,
         "Could not find meta graph def matching supplied tags: "
