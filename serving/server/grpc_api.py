@@ -72,15 +72,16 @@ class GrpcServer:
 
     def __init__(self, manager: Manager[Any], metrics: Metrics, options: Options) -> None:
         threads = options.threads
+        settings: dict[str, int | str] = {
+            "grpc.so_reuseport": 0,  # otherwise a second server takes half of the requests
+            "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+            "grpc.max_send_message_length": -1,
+            **dict(options.channel_arguments),
+        }
         self._server = grpc.server(
             ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
             maximum_concurrent_rpcs=threads * (1 + QUEUE_PER_THREAD),
-            options=[
-                ("grpc.so_reuseport", 0),  # otherwise a second server takes half of the requests
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.max_send_message_length", -1),
-                *options.channel_arguments,
-            ],
+            options=list(settings.items()),
         )
         names = [*_SERVICES, reflection.SERVICE_NAME]
         self._health: Any = None

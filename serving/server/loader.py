@@ -84,6 +84,5 @@ class Loader:
         except (DecodeError, tf.errors.DataLossError):
             message = f"warm-up request {count} cannot be read: is {path} a TFRecord file?"
             raise invalid(message) from None
-        log.info(
-            "Warmed up {name: %s version: %d}: %d requests", servable.name, servable.version, count
-        )
+        what = "Warmed up {name: %s version: %d}: %d requests"
+        log.info(what, servable.name, servable.version, count * self.warm_up)
