@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # lines for whatever strangers do to the port
+
 from celflow.errors import UserError, run
 from serving.config_protos import MonitoringConfig
 from serving.server import batching, grpc_api, rest_api, tls

@@ -127,10 +127,7 @@ class GrpcServer:
                 return int(self._server.add_secure_port(address, credentials))
             return int(self._server.add_insecure_port(address))
         except RuntimeError:
-            hint = "; or the key and certificates of --ssl_config_file do not fit"
-            raise UserError(
-                f"cannot listen on {address}: choose another {flag}{hint if credentials else ''}"
-            ) from None
+            raise UserError(f"cannot listen on {address}: choose another {flag}") from None
 
     def _set_health(self, status: Any) -> None:
         if self._health:

@@ -1,5 +1,6 @@
 """TLS and mutual TLS for gRPC: --ssl_config_file."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,15 @@ def credentials(path: str) -> Any:
     for name in ("server_key", "server_cert", *(("custom_ca",) if config.client_verify else ())):
         if "-----BEGIN" not in getattr(config, name):
             raise UserError(f"ssl config {path} is wrong: {name} must be the text of a PEM file")
-    return grpc.ssl_server_credentials(
+    credentials = grpc.ssl_server_credentials(
         [(config.server_key.encode(), config.server_cert.encode())],
         config.custom_ca.encode() or None,
         config.client_verify,
     )
+    try:  # only a port shows whether they fit
+        grpc.server(ThreadPoolExecutor(1)).add_secure_port("127.0.0.1:0", credentials)
+    except RuntimeError:
+        raise UserError(
+            f"ssl config {path} is wrong: the key and certificates do not fit"
+        ) from None
+    return credentials
