@@ -113,6 +113,13 @@ def to_proto(array: Array, typed: bool = False) -> Any:
     return proto
 
 
+def dtype_number(array: Array) -> int:
+    """The DataType of `array`: DT_STRING for objects, DT_INVALID for what TensorProto lacks."""
+    if array.dtype == object:
+        return int(types_pb2.DT_STRING)
+    return int(_NUMBERS.get(array.dtype, types_pb2.DT_INVALID))
+
+
 def dtype_name(number: int) -> str:
     """`float32` for DT_FLOAT, `string` for DT_STRING; DT_NAME where NumPy has no name."""
     if number == types_pb2.DT_STRING:

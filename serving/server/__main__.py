@@ -11,24 +11,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # lines for whatever strangers do to the port
+
 from celflow.errors import UserError, run
+from serving.config_protos import MonitoringConfig
+from serving.server import batching, grpc_api, rest_api, tls
 from serving.server import config as model_config
 from serving.server import flags as command_line
 from serving.server.grpc_api import GrpcServer
 from serving.server.manager import Manager
+from serving.server.metrics import PATH, Metrics
 from serving.server.rest_api import RestServer
 from serving.server.status import StatusError
 
 log = logging.getLogger("serving.server")
 
 GRACE_SECONDS = 15.0
+MOST_BATCH_THREADS = 64  # for half of them; each waiting request has a thread
 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests under way; a second one quits now.
 
     Raises:
-        UserError: the config file is broken or a port is taken.
+        UserError: a config file is broken or a port is taken.
     """
     flags = command_line.parse()
     logging.basicConfig(
@@ -41,6 +47,9 @@ def main() -> None:
         config = config_file.read()
     else:
         config = model_config.single_model(flags.model_name, command_line.base_path(flags))
+    parameters = batching.read(flags.batching_parameters_file) if flags.enable_batching else None
+    credentials = tls.credentials(flags.ssl_config_file)
+    metrics_path = _metrics_path(flags.monitoring_config_file)
     # TensorFlow takes seconds to import: what can fail before that, fails at once.
     _listen(flags, flags.port, "--port").close()
     rest_socket = None
@@ -50,15 +59,40 @@ def main() -> None:
     stop = threading.Event()
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from serving.server.servable import Servable, prepare_devices
+    from serving.server.loader import Loader
+    from serving.server.saved_model import prepare_devices
 
     prepare_devices()
-    manager: Manager[Any] = Manager(Servable, flags.allow_version_labels_for_unavailable_models)
-    grpc_server = GrpcServer(manager, flags.address(flags.port), flags.grpc_max_threads)
+    iterations = max(1, flags.num_request_iterations_for_warmup)
+    manager: Manager[Any] = Manager(
+        Loader(
+            batching.Batcher(parameters) if parameters else None,
+            iterations if flags.enable_model_warmup else 0,
+            flags.prefer_tflite_model,
+        ),
+        flags.allow_version_labels_for_unavailable_models,
+        flags.max_num_load_retries,
+        flags.load_retry_interval_micros / 1e6,
+    )
+    metrics = Metrics()
+    grpc_server = GrpcServer(
+        manager,
+        metrics,
+        grpc_api.Options(
+            flags.address(flags.port),
+            flags.grpc_max_threads or _grpc_threads(parameters),
+            flags.grpc_socket_path,
+            credentials,
+            flags.grpc_channel_arguments,
+            flags.enable_grpc_healthcheck_service,
+        ),
+    )
     grpc_server.start()
     rest_server = None
     if rest_socket:
-        rest_server = RestServer(manager, rest_socket, flags.rest_api_num_threads)
+        timeout = flags.rest_api_timeout_in_ms / 1000
+        options = rest_api.Options(flags.rest_api_num_threads, timeout, metrics_path)
+        rest_server = RestServer(manager, metrics, rest_socket, options)
         rest_server.start()
 
     def load_and_watch() -> None:
@@ -88,6 +122,22 @@ def main() -> None:
         finished.append(rest_server.stop(GRACE_SECONDS))
     while not all(event.is_set() for event in finished):
         time.sleep(0.05)  # short, so that a second Ctrl-C is seen
+
+
+def _grpc_threads(parameters: batching.Parameters | None) -> int:
+    """Four for a core; where requests wait for a batch in their threads, enough for two batches."""
+    threads = 4 * (os.cpu_count() or 1)
+    if parameters:
+        threads = max(threads, 2 * min(parameters.max_execution_batch_size, MOST_BATCH_THREADS))
+    return threads
+
+
+def _metrics_path(file: str) -> str | None:
+    config = MonitoringConfig()
+    if file:
+        model_config.read_proto(Path(file), config, "monitoring config")
+    prometheus = config.prometheus_config
+    return (prometheus.path or PATH) if prometheus.enable else None
 
 
 def _listen(flags: command_line.Flags, port: int, flag: str) -> socket.socket:

@@ -1,4 +1,4 @@
-"""The model config: a text protobuf `ModelServerConfig`, as TensorFlow Serving reads it."""
+"""The config files: text protobufs, as TensorFlow Serving reads them."""
 
 import logging
 from pathlib import Path
@@ -21,35 +21,35 @@ def single_model(name: str, base_path: str) -> Any:
 
 
 def read(path: Path) -> Any:
-    """Read and check a config file.
+    """Read and check a `ModelServerConfig`; an empty file is an empty config.
 
     Raises:
         UserError: it cannot be read, is not a config, or contradicts itself; one line with the
             path.
     """
+    config = read_proto(path, model_server_config_pb2.ModelServerConfig(), "model config")
     try:
-        return parse(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"model config {path} cannot be read: {reason.lower()}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"model config {path} is not text") from None
-    except text_format.ParseError as error:
-        raise UserError(f"model config {path} cannot be read: {one_line(str(error))}") from None
+        check(config)
     except StatusError as error:
         raise UserError(f"model config {path} is wrong: {error.message}") from None
+    return config
 
 
-def parse(text: str) -> Any:
-    """The checked `ModelServerConfig` in `text`; an empty text is an empty config.
+def read_proto(path: Path, message: Any, what: str) -> Any:
+    """Read a text protobuf into `message`; it is returned.
 
     Raises:
-        text_format.ParseError: it is not text protobuf.
-        StatusError: see `check`.
+        UserError: `what` and the path, on one line.
     """
-    config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
-    check(config)
-    return config
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), message)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"{what} {path} cannot be read: {reason.lower()}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{what} {path} is not text") from None
+    except text_format.ParseError as error:
+        raise UserError(f"{what} {path} cannot be read: {one_line(str(error))}") from None
 
 
 def check(config: Any) -> None:

@@ -2,9 +2,41 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
+from typing import NoReturn
+
+UNSUPPORTED = [
+    "enable_per_model_batching_parameters",
+    "enable_profiler",
+    "enable_serialization_as_tensor_content",
+    "enable_signature_method_name_check",
+    "flush_filesystem_caches",
+    "mixed_precision",
+    "num_load_threads",
+    "num_tflite_interpreters_per_pool",
+    "num_tflite_pools",
+    "num_unload_threads",
+    "per_process_gpu_memory_fraction",
+    "platform_config_file",
+    "remove_unused_fields_from_bundle_metagraph",
+    "rest_api_enable_cors_support",
+    "saved_model_tags",
+    "skip_initialize_tpu",
+    "tensorflow_inter_op_parallelism",
+    "tensorflow_intra_op_parallelism",
+    "tensorflow_session_config_file",
+    "tensorflow_session_parallelism",
+    "thread_pool_factory_config_file",
+    "use_alts_credentials",
+    "use_tflite_model",
+    "xla_cpu_compilation_enabled",
+    "xla_gpu_compilation_enabled",
+]
+"""Flags of tensorflow_model_server that this server has no use for."""
 
 
 @dataclass(frozen=True)
@@ -13,15 +45,28 @@ class Flags:
 
     host: str
     port: int
+    grpc_socket_path: str
     rest_api_port: int
+    rest_api_num_threads: int
+    rest_api_timeout_in_ms: int
     model_name: str
     model_base_path: str
     model_config_file: str
     model_config_file_poll_wait_seconds: float
     file_system_poll_wait_seconds: float
-    grpc_max_threads: int
-    rest_api_num_threads: int
+    enable_batching: bool
+    batching_parameters_file: str
+    monitoring_config_file: str
+    ssl_config_file: str
+    grpc_channel_arguments: tuple[tuple[str, int | str], ...]
+    grpc_max_threads: int | None
+    max_num_load_retries: int
+    load_retry_interval_micros: int
+    enable_model_warmup: bool
+    num_request_iterations_for_warmup: int
     allow_version_labels_for_unavailable_models: bool
+    enable_grpc_healthcheck_service: bool
+    prefer_tflite_model: bool
 
     def address(self, port: int) -> str:
         """`host:port`, as gRPC and people write it."""
@@ -34,56 +79,103 @@ def parse(arguments: Sequence[str] | None = None) -> Flags:
     Args:
         arguments: the words after the program's name; None takes `sys.argv`.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m serving.server",
-        description="Serve SavedModels as tensorflow_model_server does.",
-        allow_abbrev=False,
-    )
-    threads = 4 * (os.cpu_count() or 1)
-    add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
-    add("--port", type=_port, default=8500, help="gRPC port, 0 picks one (default %(default)s)")
-    add(
-        "--rest_api_port", type=_port, default=8501, help="REST port, 0 = off (default %(default)s)"
-    )
-    add("--model_name", default="default", help="name of the model at --model_base_path")
-    add("--model_base_path", default="", help="folder with a numbered folder a version")
-    add("--model_config_file", default="", help="several models: a text protobuf ModelServerConfig")
-    add(
-        "--model_config_file_poll_wait_seconds",
-        type=_seconds,
-        default=0.0,
-        help="how often to look for a changed config file; 0 = never (default)",
-    )
-    add(
-        "--file_system_poll_wait_seconds",
-        type=float,
-        default=1.0,
-        help="how often to look for new versions; 0 = once, at the start (default %(default)s)",
-    )
-    add("--grpc_max_threads", type=_count, default=threads, help="requests at a time, gRPC")
-    add("--rest_api_num_threads", type=_count, default=threads, help="requests at a time, REST")
-    add(
-        "--allow_version_labels_for_unavailable_models",
-        type=_boolean,
-        nargs="?",
-        const=True,
-        default=False,
-        help="let a new label name a version that is not available yet",
-    )
-    flags = Flags(**vars(parser.parse_args(arguments)))
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    parser = _parser()
+    for word in words:
+        name = word.removeprefix("--").split("=")[0]
+        if word.startswith("--") and name in UNSUPPORTED:
+            parser.error(f"--{name} is not supported here: leave it out, or start TensorFlow's own")
+    given = vars(parser.parse_args(words))
+    if given.pop("version"):
+        print(
+            f"TensorFlow ModelServer: {metadata.version('tensorflow-serving-api')} (embedded)\n"
+            f"TensorFlow Library: {metadata.version('tensorflow')}"
+        )
+        sys.exit(0)
+    flags = Flags(**given)
     if not flags.model_config_file and not flags.model_base_path:
         parser.error("name what to serve: --model_base_path or --model_config_file")
     if flags.model_base_path and not flags.model_name:
         parser.error("--model_name must not be empty")
     if flags.port and flags.port == flags.rest_api_port:
         parser.error(f"--port and --rest_api_port are both {flags.port}: choose two ports")
+    if flags.batching_parameters_file and not flags.enable_batching:
+        parser.error("--batching_parameters_file is set without --enable_batching")
     return flags
 
 
 def base_path(flags: Flags) -> str:
     """--model_base_path as an absolute path, which a config asks for."""
     return str(Path(flags.model_base_path).absolute())
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m serving.server",
+        description="Serve SavedModels and TensorFlow Lite models as tensorflow_model_server does.",
+        allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    threads = 4 * (os.cpu_count() or 1)
+
+    def add(name: str, kind: object, default: object, text: str) -> None:
+        parser.add_argument(f"--{name}", type=kind, default=default, help=text)  # type: ignore[arg-type]
+
+    def switch(name: str, default: bool, text: str) -> None:
+        parser.add_argument(
+            f"--{name}", type=_boolean, nargs="?", const=True, default=default, help=text
+        )
+
+    add("host", str, "127.0.0.1", "address to listen on (this server's own flag)")
+    add("port", _port, 8500, "gRPC port; 0 picks one")
+    add("grpc_socket_path", str, "", "also listen for gRPC on this Unix socket")
+    add("rest_api_port", _port, 0, "REST port; 0 = no REST")
+    add("rest_api_num_threads", _count, threads, "REST requests that run at a time")
+    add("rest_api_timeout_in_ms", _count, 30_000, "time that a REST request may take")
+    add("model_name", str, "default", "name of the model at --model_base_path")
+    add("model_base_path", str, "", "folder with a numbered folder a version")
+    add("model_config_file", str, "", "several models: a text protobuf ModelServerConfig")
+    add(
+        "model_config_file_poll_wait_seconds",
+        _seconds,
+        0.0,
+        "how often to look for a changed config file; 0 = once, at the start",
+    )
+    add(
+        "file_system_poll_wait_seconds",
+        float,
+        1.0,
+        "how often to look for new versions; 0 = once, at the start",
+    )
+    switch("enable_batching", False, "run requests of one model together")
+    add("batching_parameters_file", str, "", "a text protobuf BatchingParameters")
+    add("monitoring_config_file", str, "", "a text protobuf MonitoringConfig")
+    add("ssl_config_file", str, "", "TLS for gRPC: a text protobuf SSLConfig")
+    add("grpc_channel_arguments", _channel_arguments, (), "name=value,... of the gRPC server")
+    add(
+        "grpc_max_threads",
+        _count,
+        None,
+        "gRPC requests that run at a time; unset: 4 for a core, more where batches want more",
+    )
+    add("max_num_load_retries", int, 5, "how often to try a version again that failed to load")
+    add("load_retry_interval_micros", int, 60_000_000, "time between two such tries")
+    switch("enable_model_warmup", True, "replay a version's own warm-up requests before it answers")
+    add("num_request_iterations_for_warmup", int, 0, "how often, where more than 0")
+    switch(
+        "allow_version_labels_for_unavailable_models",
+        False,
+        "let a new label name a version that is not available yet",
+    )
+    switch("enable_grpc_healthcheck_service", False, "offer gRPC's health service")
+    switch("prefer_tflite_model", False, "load model.tflite where a version has one")
+    switch("version", False, "print the version and exit")
+    return parser
 
 
 def _port(text: str) -> int:
@@ -113,3 +205,17 @@ def _boolean(text: str) -> bool:
     if text.lower() in ("false", "0"):
         return False
     raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+
+
+def _channel_arguments(text: str) -> tuple[tuple[str, int | str], ...]:
+    """`name=value,name=value`; a value that is a whole number is passed as one."""
+    arguments: list[tuple[str, int | str]] = []
+    for part in filter(None, text.split(",")):
+        name, equals, value = part.partition("=")
+        if not name or not equals:
+            raise argparse.ArgumentTypeError(f"{part!r} is not name=value")
+        try:
+            arguments.append((name, int(value)))
+        except ValueError:
+            arguments.append((name, value))
+    return tuple(arguments)

@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 
 from serving.server.status import StatusError, invalid
-from serving.tensors import Array
+from serving.tensors import Array, dtype_name
 
 
 def inputs(query: Mapping[str, Any], specs: Mapping[str, Any]) -> tuple[dict[str, Array], bool]:
@@ -18,7 +18,7 @@ def inputs(query: Mapping[str, Any], specs: Mapping[str, Any]) -> tuple[dict[str
     Args:
         query: has "instances" (a list with a value, or an object of named values, for each example)
             or "inputs" (an object of named batches, or the batch of the only input).
-        specs: input name to `tf.TensorSpec`.
+        specs: input name to `TensorInfo`.
 
     Raises:
         StatusError: INVALID_ARGUMENT, naming the input.
@@ -27,13 +27,13 @@ def inputs(query: Mapping[str, Any], specs: Mapping[str, Any]) -> tuple[dict[str
         raise invalid("Missing 'inputs' or 'instances' key: give one of the two")
     if "inputs" in query:
         named = query["inputs"]
-        if not isinstance(named, dict) or _is_b64(named):
+        if not isinstance(named, dict) or is_b64(named):
             named = {_only(specs): named}
         return {name: _array(name, value, specs) for name, value in named.items()}, False
     rows = query["instances"]
     if not isinstance(rows, list) or not rows:
         raise invalid("Expecting 'instances' value to be a list with at least one example")
-    if all(isinstance(row, dict) and not _is_b64(row) for row in rows):
+    if all(isinstance(row, dict) and not is_b64(row) for row in rows):
         if any(row.keys() != rows[0].keys() for row in rows):
             raise invalid("Expecting all 'instances' to have the same keys")
         named = {name: [row[name] for row in rows] for name in rows[0]}
@@ -74,12 +74,12 @@ def _only(specs: Mapping[str, Any]) -> str:
 def _array(name: str, value: Any, specs: Mapping[str, Any]) -> Array:
     if name not in specs:
         raise invalid(f"input {name!r} is not one of {', '.join(sorted(specs))}")
-    dtype = specs[name].dtype
+    kind = dtype_name(specs[name].dtype)
     try:
-        if dtype.name == "string":
+        if kind == "string":
             return _strings(value)
+        wanted = np.dtype(kind)
         array = np.array(value)
-        wanted = np.dtype(dtype.as_numpy_dtype)
         if array.size == 0:
             return array.astype(wanted)
         if array.dtype.kind not in {"b": "b", "f": "fiu"}.get(wanted.kind, "iu"):
@@ -88,9 +88,13 @@ def _array(name: str, value: Any, specs: Mapping[str, Any]) -> Array:
             limits = np.iinfo(wanted)
             if array.min() < limits.min or array.max() > limits.max:
                 raise ValueError("a value is out of range")
-        return array.astype(wanted)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise invalid(f"input {name!r} is not a tensor of {dtype.name}: {error}") from None
+        with np.errstate(over="ignore"):
+            converted = array.astype(wanted)
+        if wanted.kind == "f" and (np.isfinite(array) & ~np.isfinite(converted)).any():
+            raise ValueError("a value cannot be converted without loss of precision")
+        return converted
+    except (ValueError, TypeError, RecursionError, OverflowError) as error:
+        raise invalid(f"input {name!r} is not a tensor of {kind}: {error}") from None
 
 
 def _strings(value: Any) -> Array:
@@ -106,7 +110,7 @@ def _strings(value: Any) -> Array:
     array = np.empty((), object)
     if isinstance(value, str):
         array[()] = value.encode()
-    elif isinstance(value, dict) and _is_b64(value) and isinstance(value["b64"], str):
+    elif isinstance(value, dict) and is_b64(value) and isinstance(value["b64"], str):
         try:
             array[()] = base64.b64decode(value["b64"], validate=True)
         except binascii.Error:
@@ -116,16 +120,26 @@ def _strings(value: Any) -> Array:
     return array
 
 
-def _is_b64(value: Mapping[str, Any]) -> bool:
+def is_b64(value: Mapping[str, Any]) -> bool:
+    """Whether an object is {"b64": ...}, which stands for bytes."""
     return value.keys() == {"b64"}
 
 
 def _value(name: str, array: Array) -> Any:
+    if array.dtype in (np.float16, np.float32):
+        return _shortest(array.tolist(), array.dtype.type)
     if array.dtype != object:
         return array.tolist()
     # TensorFlow Serving's rule: an output whose name ends in _bytes is binary. Others must be text;
     # where they are not, b64 is the only way to say it.
     return _text(array.tolist(), binary=name.endswith("_bytes"))
+
+
+def _shortest(value: Any, dtype: Any) -> Any:
+    """The shortest decimal that reads back as the same number: 0.1, not 0.10000000149."""
+    if isinstance(value, list):
+        return [_shortest(item, dtype) for item in value]
+    return float(str(dtype(value)))
 
 
 def _text(value: Any, binary: bool) -> Any:

@@ -8,6 +8,7 @@ move the labels, unload the old ones. A request holds its version for as long as
 import gc
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -60,20 +61,27 @@ class Manager(Generic[Servable]):
     Args:
         load: name, version and folder to a servable that is ready for requests; raises on failure.
         allow_labels_for_unavailable: let a label that is new name a version that is not available.
+        retries: how often a poll tries a version again that has failed.
+        retry_seconds: time between two such tries.
     """
 
     def __init__(
         self,
         load: Callable[[str, int, Path], Servable],
         allow_labels_for_unavailable: bool = False,
+        retries: int = 0,
+        retry_seconds: float = 0.0,
     ) -> None:
         self._load = load
+        self._retries = retries
+        self._retry_seconds = retry_seconds
         self._allow_labels_for_unavailable = allow_labels_for_unavailable
         self._changes = threading.Lock()
         self._models: Mapping[str, Model[Servable]] = MappingProxyType({})
         self._states: Mapping[str, Mapping[int, VersionStatus]] = MappingProxyType({})
         self._configs: dict[str, Any] = {}
-        self._failed: dict[tuple[str, int], frozenset[tuple[str, int, int]]] = {}
+        self._failures: dict[tuple[str, int], _Failure] = {}
+        self._settled = False
         self._said: dict[str, str] = {}
 
     # What requests read: no locks.
@@ -82,10 +90,20 @@ class Manager(Generic[Servable]):
         """The servable for a `ModelSpec`: its version, its label, or the largest available version.
 
         Raises:
-            StatusError: INVALID_ARGUMENT or NOT_FOUND, in TensorFlow Serving's words.
+            StatusError: INVALID_ARGUMENT or NOT_FOUND, in TensorFlow Serving's words; UNAVAILABLE
+                while the first versions are loading, when the real one does not listen yet.
         """
         if not spec.name:
             raise invalid("ModelSpec has no name specified.")
+        try:
+            return self._find(spec)
+        except StatusError:
+            if self._settled:
+                raise
+            message = f"{spec.name} is not available: the server is still loading its models"
+            raise StatusError(grpc.StatusCode.UNAVAILABLE, message) from None
+
+    def _find(self, spec: Any) -> Servable:
         model = self._models.get(spec.name, Model())
         version = self._version(spec, model)
         if version is None:
@@ -114,6 +132,10 @@ class Manager(Generic[Servable]):
         if not states:
             raise _not_found(f"Could not find any versions of model {spec.name}")
         return [states[version] for version in sorted(states, reverse=True)]
+
+    def knows(self, name: str) -> bool:
+        """Whether a version of this model was ever asked for by a config."""
+        return name in self._states
 
     def available(self) -> list[tuple[str, int]]:
         """Name and version of all that is served, sorted."""
@@ -150,8 +172,9 @@ class Manager(Generic[Servable]):
         model_config.check(config)
         with self._changes:
             self._configs = {model.name: model for model in config.model_config_list.config}
-            self._failed.clear()  # a person asks: try again
+            self._failures.clear()  # a person asks: try again
             problems = self._reconcile()
+            self._settled = True
             if problems.labels and not keep_trying:
                 for name, model in self._configs.items():
                     model.version_labels.clear()
@@ -165,7 +188,9 @@ class Manager(Generic[Servable]):
             )
 
     def poll(self) -> None:
-        """Look at the folders again; a version that failed is retried when its files change."""
+        """Look at the folders again; a version that failed is tried again when its files change,
+        and where `retries` are left and it is time.
+        """
         with self._changes:
             self._reconcile()
 
@@ -203,8 +228,12 @@ class Manager(Generic[Servable]):
 
     def _try_to_load(self, name: str, version: int, folder: Path) -> None:
         fingerprint = versions.fingerprint(folder)
-        if self._failed.get((name, version)) == fingerprint:
-            return
+        failure = self._failures.get((name, version))
+        tries_left = self._retries
+        if failure and failure.fingerprint == fingerprint:
+            if failure.tries_left <= 0 or time.monotonic() < failure.next_try:
+                return
+            tries_left = failure.tries_left - 1
         log.info("Loading servable version {name: %s version: %d} from %s", name, version, folder)
         self._set_state(name, VersionStatus(version, State.LOADING))
         try:
@@ -213,11 +242,12 @@ class Manager(Generic[Servable]):
             if not isinstance(error, StatusError):
                 error = StatusError(grpc.StatusCode.UNKNOWN, f"{type(error).__name__}: {error}")
             log.error("Loading {name: %s version: %d} failed: %s", name, version, error)
-            self._failed[name, version] = fingerprint
+            next_try = time.monotonic() + self._retry_seconds
+            self._failures[name, version] = _Failure(fingerprint, tries_left, next_try)
             status = VersionStatus(version, State.END, error.code, one_line(str(error)))
             self._set_state(name, status)
             return
-        self._failed.pop((name, version), None)
+        self._failures.pop((name, version), None)
         served = self._models.get(name, Model())
         self._publish(name, Model({**served.versions, version: servable}, served.labels))
         self._set_state(name, VersionStatus(version, State.AVAILABLE))
@@ -274,6 +304,15 @@ class Manager(Generic[Servable]):
         if line and self._said.get(topic) != line:
             log.warning("%s", line)
         self._said[topic] = line
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A version that could not be loaded: as which files, and when to try those once more."""
+
+    fingerprint: frozenset[tuple[str, int, int]]
+    tries_left: int
+    next_try: float
 
 
 @dataclass

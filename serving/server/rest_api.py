@@ -6,9 +6,12 @@ import logging
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 import uvicorn
@@ -18,20 +21,30 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serving.protos import get_model_metadata_pb2, get_model_status_pb2, model_pb2
-from serving.server import json_tensor, requests
+from serving.protos import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    predict_pb2,
+    regression_pb2,
+)
+from serving.server import json_examples, json_tensor, requests
+from serving.server.caller import Caller
 from serving.server.manager import Manager
+from serving.server.metrics import Metrics
 from serving.server.status import StatusError, invalid, one_line
+from serving.tensors import to_array, to_proto
 
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 64 << 20
+QUEUE_PER_THREAD = 8
+"""Requests that may wait for each thread; more are refused at once with 429."""
 
-_PATH = re.compile(
-    r"/v1/models/(?P<model>[^/:]+)"
-    r"(/versions/(?P<version>\d{1,18})|/labels/(?P<label>[^/:]+))?"
-    r"(:(?P<verb>predict|classify|regress)|(?P<metadata>/metadata))?"
-)
+_SPEC = r"/v1/models/(?P<model>[^/:]+)(/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_POST = re.compile(rf"{_SPEC}:(?P<verb>predict|classify|regress)", re.IGNORECASE)
+_GET = re.compile(rf"{_SPEC}(?P<metadata>/metadata)?", re.IGNORECASE)
 _HTTP = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
     grpc.StatusCode.FAILED_PRECONDITION: 400,
@@ -49,19 +62,34 @@ _HTTP = {
 }
 
 
-class RestServer:
-    """The REST server on a socket that already listens.
+@dataclass(frozen=True)
+class Options:
+    """How to answer.
 
-    Args:
-        listener: a bound socket.
+    Attributes:
         threads: requests that run at a time.
+        timeout_seconds: how long a request may take, its body's way here not counted.
+        metrics_path: where Prometheus finds the metrics; None for nowhere.
     """
 
-    def __init__(self, manager: Manager[Any], listener: socket.socket, threads: int) -> None:
+    threads: int
+    timeout_seconds: float = 30.0
+    metrics_path: str | None = None
+
+
+class RestServer:
+    """The REST server on a socket that already listens."""
+
+    def __init__(
+        self, manager: Manager[Any], metrics: Metrics, listener: socket.socket, options: Options
+    ) -> None:
         self._listener = listener
         self._server = uvicorn.Server(
             uvicorn.Config(
-                application(manager, threads), log_config=None, access_log=False, lifespan="off"
+                application(manager, metrics, options),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
             )
         )
         self._stopped = threading.Event()
@@ -84,75 +112,129 @@ class RestServer:
             self._stopped.set()
 
 
-def application(manager: Manager[Any], threads: int) -> Starlette:
+def application(manager: Manager[Any], metrics: Metrics, options: Options) -> Starlette:
     """The REST API as an ASGI application."""
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="rest")
+    pool = ThreadPoolExecutor(options.threads, thread_name_prefix="rest")
+    room = options.threads * (1 + QUEUE_PER_THREAD)
+    busy = 0
 
     async def endpoint(request: Request) -> Response:
+        nonlocal busy
+        busy += 1
         try:
-            body = await _body(request)
-            work = _route(manager, request.method, request.url.path, body)
-            answer = await asyncio.get_running_loop().run_in_executor(pool, work)
-            return _json(answer)
+            if busy > room:
+                raise StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many requests")
+            return await _answer(request)
         except StatusError as error:
             return _json({"error": error.message}, _HTTP.get(error.code, 500))
         except Exception:
             log.exception("%s %s failed", request.method, request.url.path)
             return _json({"error": "internal error: see the server's log"}, 500)
+        finally:
+            busy -= 1
+
+    async def _answer(request: Request) -> Response:
+        path = request.scope.get("raw_path", b"").decode("latin-1") or request.url.path
+        if request.method == "GET" and path == options.metrics_path:
+            return Response(metrics.page(), media_type="text/plain")
+        body = await _body(request)
+        caller = Caller(time.monotonic() + options.timeout_seconds)
+        work = _route(manager, metrics, caller, request.method, path, body)
+        future = asyncio.get_running_loop().run_in_executor(pool, work)
+        try:
+            return await asyncio.wait_for(future, options.timeout_seconds)
+        except asyncio.TimeoutError:
+            raise StatusError(
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                f"the request took longer than {options.timeout_seconds:g} s",
+            ) from None
 
     return Starlette(routes=[Route("/{path:path}", endpoint, methods=["GET", "POST"])])
 
 
-def _route(manager: Manager[Any], method: str, path: str, body: bytes) -> Callable[[], Any]:
-    match = _PATH.fullmatch(path)
-    malformed = invalid(f"Malformed request: {method} {path}")
+def _route(
+    manager: Manager[Any], metrics: Metrics, caller: Caller, method: str, path: str, body: bytes
+) -> Callable[[], Response]:
+    """What a path asks for, to be done on a thread; raises `StatusError`."""
+    match = (_POST if method == "POST" else _GET).fullmatch(path)
     if match is None:
-        raise malformed
-    spec = model_pb2.ModelSpec(name=match["model"])
+        if method == "GET" and path.lower().rstrip("/") == "/v1/models":
+            raise invalid("Missing model name in request.")
+        if not path.lower().startswith("/v1/"):
+            raise StatusError(grpc.StatusCode.NOT_FOUND, f"nothing is at {path}")
+        raise invalid(f"Malformed request: {method} {path}")
+    spec = model_pb2.ModelSpec(name=unquote(match["model"]))
     if match["version"]:
+        if len(match["version"]) > 18:
+            raise invalid(f"Failed to convert version: {match['version']} to numeric.")
         spec.version.value = int(match["version"])
     elif match["label"]:
-        spec.version_label = match["label"]
-    if method == "POST" and match["verb"] == "predict":
-        return lambda: _predict(manager, spec, body)
-    if method == "POST" and match["verb"]:
-        raise StatusError(
-            grpc.StatusCode.UNIMPLEMENTED,
-            f":{match['verb']} is not implemented by this server: use :predict",
-        )
-    if method == "GET" and match["metadata"]:
-        return lambda: _metadata(manager, spec)
-    if method == "GET" and not match["verb"]:
-        return lambda: _status(manager, spec)
-    raise malformed
+        spec.version_label = unquote(match["label"])
+
+    def do(work: requests.Answer, request: Any) -> Any:
+        return requests.answer(work, manager, metrics, "REST", request, caller)
+
+    if method == "GET":
+        return lambda: _json(_metadata(do, spec) if match["metadata"] else _status(do, spec))
+    verb = {"predict": _predict, "classify": _classify, "regress": _regress}[match["verb"].lower()]
+
+    def ask() -> Response:
+        query = _parse(body)
+        spec.signature_name = query.get("signature_name", "")
+        return _json(verb(manager, do, spec, query))
+
+    return ask
 
 
-def _predict(manager: Manager[Any], spec: Any, body: bytes) -> Any:
-    servable = manager.find(spec)
+Do = Callable[[requests.Answer, Any], Any]
+"""Answers a message, and counts it."""
+
+
+def _parse(body: bytes) -> dict[str, Any]:
     try:
         query = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise invalid(f"JSON Parse error: {one_line(str(error))}") from None
     if not isinstance(query, dict):
         raise invalid("JSON Parse error: the body must be an object")
-    signature = query.get("signature_name", "")
-    if not isinstance(signature, str):
+    if not isinstance(query.get("signature_name", ""), str):
         raise invalid("'signature_name' key must be a string value.")
-    inputs, by_row = json_tensor.inputs(query, servable.input_specs(signature))
-    outputs = servable.run(signature, inputs)
+    return query
+
+
+def _predict(manager: Manager[Any], do: Do, spec: Any, query: dict[str, Any]) -> Any:
+    infos = manager.find(spec).input_infos(spec.signature_name)
+    inputs, by_row = json_tensor.inputs(query, infos)
+    request = predict_pb2.PredictRequest(model_spec=spec)
+    for name, array in inputs.items():
+        request.inputs[name].CopyFrom(to_proto(array))
+    response = do(requests.predict, request)
+    outputs = {name: to_array(proto) for name, proto in sorted(response.outputs.items())}
     return json_tensor.rows(outputs) if by_row else json_tensor.columns(outputs)
 
 
-def _status(manager: Manager[Any], spec: Any) -> Any:
+def _classify(manager: Manager[Any], do: Do, spec: Any, query: dict[str, Any]) -> Any:
+    request = classification_pb2.ClassificationRequest(model_spec=spec)
+    json_examples.fill_input(query, request.input)
+    return json_examples.classifications(do(requests.classify, request).result)
+
+
+def _regress(manager: Manager[Any], do: Do, spec: Any, query: dict[str, Any]) -> Any:
+    request = regression_pb2.RegressionRequest(model_spec=spec)
+    json_examples.fill_input(query, request.input)
+    return json_examples.regressions(do(requests.regress, request).result)
+
+
+def _status(do: Do, spec: Any) -> Any:
     request = get_model_status_pb2.GetModelStatusRequest(model_spec=spec)
-    return _as_dict(requests.model_status(manager, request))
+    return _as_dict(do(requests.model_status, request))
 
 
-def _metadata(manager: Manager[Any], spec: Any) -> Any:
+def _metadata(do: Do, spec: Any) -> Any:
     request = get_model_metadata_pb2.GetModelMetadataRequest(
         model_spec=spec, metadata_field=["signature_def"]
     )
-    response = requests.model_metadata(manager, request)
+    response = do(requests.model_metadata, request)
     signatures = get_model_metadata_pb2.SignatureDefMap()
     response.metadata["signature_def"].Unpack(signatures)
     return {

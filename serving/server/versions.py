@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
+TFLITE_FILE = "model.tflite"
 
 
 def on_disk(base_path: Path) -> dict[int, Path] | None:
     """Version number to folder; None where the base path itself is missing.
 
-    Only folders with a whole number for a name and a saved_model file in them count: anything else
+    Only folders with a whole number for a name and a model file in them count: anything else
     is being copied, or is none of ours.
     """
     try:
@@ -29,7 +30,7 @@ def on_disk(base_path: Path) -> dict[int, Path] | None:
 
 def _holds_a_model(folder: Path) -> bool:
     try:
-        return any((folder / name).is_file() for name in SAVED_MODEL_FILES)
+        return any((folder / name).is_file() for name in (*SAVED_MODEL_FILES, TFLITE_FILE))
     except OSError:
         return False
 

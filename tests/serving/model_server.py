@@ -37,6 +37,7 @@ class Server:
                     "-m",
                     "serving.server",
                     "--port=0",
+                    "--enable_grpc_healthcheck_service",
                     f"--rest_api_port={self.rest_port}",
                     *flags,
                 ],

@@ -1,6 +1,7 @@
 """The manager by itself, with servables that are strings: order of events, policies, labels."""
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,37 @@ def test_failed_version_is_tried_again_only_when_its_files_change(base_path: Pat
     manager.poll()
     assert manager.find(spec()) == "m 2"
     assert states(manager) == {1: State.END, 2: State.AVAILABLE}
+
+
+def test_failed_version_is_retried_as_often_as_the_flags_say(base_path: Path) -> None:
+    loader = Loader()
+    manager = Manager(loader, retries=2, retry_seconds=0.05)
+    (base_path / "1" / "saved_model.pb").write_text("bad")
+    with pytest.raises(StatusError):
+        manager.apply(entry(base_path))
+    manager.poll()
+    assert loader.calls == [1], "not before its time"
+    for _ in range(4):
+        time.sleep(0.06)
+        manager.poll()
+    assert loader.calls == [1, 1, 1]
+
+
+def test_nothing_is_missing_before_the_first_loads_are_done(base_path: Path) -> None:
+    loader = Loader()
+    manager = Manager(loader)
+    seen = []
+
+    def during(version: int) -> None:
+        with pytest.raises(StatusError, match="still loading") as refusal:
+            manager.find(spec())
+        seen.append(refusal.value.code)
+
+    loader.before = during
+    manager.apply(entry(base_path))
+    assert seen == [grpc.StatusCode.UNAVAILABLE]
+    with pytest.raises(StatusError, match="Latest"):
+        manager.find(spec("other"))
 
 
 def test_reload_tries_a_failed_version_again(base_path: Path) -> None:

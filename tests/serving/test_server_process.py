@@ -36,7 +36,9 @@ def serve(*flags: str) -> subprocess.CompletedProcess[str]:
         (["--model_base_path=/m", "--port=99999"], "99999 is not a port"),
         (["--model_base_path=/m", "--port", "x"], "invalid _port value"),
         (["--model_base_path=/m", "--grpc_max_threads=0"], "at least 1"),
-        (["--model_base_path=/m", "--port=8501"], "choose two ports"),
+        (["--model_base_path=/m", "--port=7", "--rest_api_port=7"], "choose two ports"),
+        (["--model_base_path=/m", "--batching_parameters_file=/b"], "without --enable_batching"),
+        (["--model_base_path=/m", "--grpc_channel_arguments=a"], "'a' is not name=value"),
         (["--model_base_path=/m", "--model_config_file_poll_wait_seconds=-1"], "seconds"),
         (
             ["--model_base_path=/m", "--allow_version_labels_for_unavailable_models=maybe"],
@@ -48,14 +50,52 @@ def test_bad_flags(flags: list[str], words: str, capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit) as end:
         command_line.parse(flags)
     assert end.value.code == 2
-    assert words in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("flag", command_line.UNSUPPORTED)
+def test_other_flags_of_the_real_server(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for word in (f"--{flag}", f"--{flag}=1"):
+        with pytest.raises(SystemExit) as end:
+            command_line.parse(["--model_base_path=/m", word])
+        assert end.value.code == 2
+        err = capsys.readouterr().err
+        assert f"--{flag} is not supported here" in err
+        assert err.count("\n") == 1
+
+
+def test_defaults_are_those_of_the_real_server() -> None:
+    flags = command_line.parse(["--model_base_path=/m"])
+    assert (flags.port, flags.rest_api_port, flags.rest_api_timeout_in_ms) == (8500, 0, 30_000)
+    assert (flags.model_name, flags.file_system_poll_wait_seconds) == ("default", 1)
+    assert (flags.max_num_load_retries, flags.load_retry_interval_micros) == (5, 60_000_000)
+    assert flags.enable_model_warmup
+    assert not flags.enable_batching
+    assert not flags.enable_grpc_healthcheck_service
+    assert not flags.prefer_tflite_model
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        command_line.parse(["--version"])
+    assert end.value.code == 0
+    assert "TensorFlow ModelServer: 2." in capsys.readouterr().out
+
+
+def test_channel_arguments() -> None:
+    words = "--grpc_channel_arguments=grpc.max_connection_age_ms=2000,grpc.name=a"
+    flags = command_line.parse(["--model_base_path=/m", words])
+    expected = (("grpc.max_connection_age_ms", 2000), ("grpc.name", "a"))
+    assert flags.grpc_channel_arguments == expected
 
 
 def test_both_ways_to_write_a_flag() -> None:
     one = command_line.parse(["--model_base_path=/m", "--port=1", "--model_name=n"])
     two = command_line.parse(["--model_base_path", "/m", "--port", "1", "--model_name", "n"])
     assert one == two
-    assert (one.port, one.rest_api_port, one.host) == (1, 8501, "127.0.0.1")
+    assert (one.port, one.rest_api_port, one.host) == (1, 0, "127.0.0.1")
     allow = "--allow_version_labels_for_unavailable_models"
     base = ["--model_base_path=/m"]
     for words, expected in [([], False), ([allow], True), ([f"{allow}=false"], False)]:
@@ -83,6 +123,31 @@ def test_bad_config_file_is_one_line(
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     ended = serve(f"--model_config_file={path}", "--port=0", "--rest_api_port=0")
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert str(path) in ended.stderr
+    assert words in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "content", "words"),
+    [
+        ("batching_parameters_file", "max_batch_size { value: 0 }", "max_batch_size is 0"),
+        ("monitoring_config_file", "prometheus { enable: 1 }", 'no field named "prometheus"'),
+        ("ssl_config_file", "server_key: 'a' server_cert: 'b'", "server_key must be the text"),
+        (
+            "ssl_config_file",
+            "server_key: '-----BEGIN a' server_cert: '-----BEGIN b'",
+            "the key and certificates do not fit",
+        ),
+    ],
+)
+def test_other_bad_files_are_one_line(tmp_path: Path, flag: str, content: str, words: str) -> None:
+    path = tmp_path / "file"
+    path.write_text(content)
+    ended = serve(
+        f"--model_base_path={tmp_path}", "--port=0", "--enable_batching", f"--{flag}={path}"
+    )
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert str(path) in ended.stderr

@@ -58,6 +58,13 @@ def test_rows_and_columns(rest: Any) -> None:
     assert rest("/v1/models/half:predict", {"inputs": {"x": [2, 4]}})[1] == expected
 
 
+def test_decimals_are_the_shortest_that_say_it(rest: Any) -> None:
+    answer = rest("/v1/models/half:predict", {"inputs": [0.1]})[1]
+    assert answer == {"outputs": {"y": [1.05 + 1], "twice": [0.2]}}
+    answer = rest("/v1/models/half:predict", b'{"inputs": [NaN, Infinity]}')[1]
+    assert str(answer["outputs"]["twice"]) == "[nan, inf]"
+
+
 def test_versions_labels_and_signatures(rest: Any) -> None:
     body = {"inputs": [2]}
     assert rest("/v1/models/half/versions/1:predict", body)[1]["outputs"]["y"] == [2]
@@ -106,6 +113,8 @@ def test_status_and_metadata(rest: Any) -> None:
         ("/v1/models/half:predict", {"instances": [{"x": 1}, {"z": 1}]}, 400, "same keys"),
         ("/v1/models/half:predict", {"inputs": {"z": [1]}}, 400, "input 'z'"),
         ("/v1/models/half:predict", {"inputs": ["a"]}, 400, "input 'x'"),
+        ("/v1/models/half:predict", {"inputs": [1e300]}, 400, "loss of precision"),
+        ("/v1/models/half:predict", {"inputs": [10**400]}, 400, "input 'x'"),
         ("/v1/models/half:predict", {"inputs": [[1], [1, 2]]}, 400, "input 'x'"),
         ("/v1/models/half:predict", {"inputs": [[1]]}, 400, "the shape [N]"),
         ("/v1/models/half:predict", {"signature_name": 1, "inputs": [1]}, 400, "signature_name"),
@@ -113,7 +122,9 @@ def test_status_and_metadata(rest: Any) -> None:
         ("/v1/models/pictures:predict", {"inputs": [{"b64": "?"}]}, 400, "not base64"),
         ("/v1/models/pictures:predict", {"inputs": [{"b65": ""}]}, 400, "b64"),
         ("/v1/models/pictures:predict", {"inputs": [["a"], "b"]}, 400, "differ in length"),
-        ("/v1/models/half:classify", {"examples": [1]}, 501, "not implemented"),
+        ("/v1/models", None, 400, "Missing model name"),
+        ("/v1/models/half/versions/99999999999999999999", None, 400, "to numeric"),
+        ("/elsewhere", None, 404, "nothing is at /elsewhere"),
         ("/v1/models/no", None, 404, "Could not find any versions of model no"),
         ("/v1/models/half/versions/9", None, 404, "Could not find version 9"),
         ("/v1/models/no/metadata", None, 404, "Latest(no)"),

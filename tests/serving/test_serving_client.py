@@ -129,7 +129,8 @@ def test_errors_say_what_is_wrong(
         ask(pictures, png)
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
-    assert refusal.value.code in ("NOT_FOUND", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED")
+    codes = ("NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION", "DEADLINE_EXCEEDED")
+    assert refusal.value.code in codes
     assert isinstance(refusal.value, UserError)
 
 

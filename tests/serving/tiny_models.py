@@ -1,6 +1,7 @@
 """SavedModels that take no time to load: what the server's tests serve."""
 
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -69,6 +70,60 @@ class Slow(tf.Module):
         return {"turns": turns}
 
 
+def save_examples(folder: Path) -> None:
+    """A model of TensorFlow 1 that takes Examples: `x` (float) and `weight` (float, 1 if missing).
+
+    scale = 10 is a variable. `classify` answers "low"/"high" with scores, `scores` only the scores,
+    `regress` scale * x * weight; `bad_regress` has two values for each example.
+    """
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        examples = v1.placeholder(tf.string, [None], "examples")
+        features = {
+            "x": tf.io.FixedLenFeature([], tf.float32),
+            "weight": tf.io.FixedLenFeature([], tf.float32, 1.0),
+        }
+        parsed = tf.io.parse_example(examples, features)
+        scale = v1.get_variable("scale", initializer=10.0, use_resource=False)
+        x = parsed["x"]
+        classes = tf.tile(tf.constant([["low", "high"]]), [tf.size(x), 1])
+        info = v1.saved_model.utils.build_tensor_info
+        inputs = {"inputs": info(examples)}
+        scores = {"scores": info(tf.stack([1 - x, x], 1))}
+        values = {"outputs": info(scale * x * parsed["weight"])}
+        pairs = {"outputs": info(tf.stack([x, x], 1))}
+
+        def signature(outputs: dict[str, Any], method: str) -> Any:
+            method = f"tensorflow/serving/{method}"
+            return v1.saved_model.signature_def_utils.build_signature_def(inputs, outputs, method)
+
+        session.run(v1.global_variables_initializer())
+        builder = v1.saved_model.Builder(str(folder))
+        builder.add_meta_graph_and_variables(
+            session,
+            ["serve"],
+            {
+                "serving_default": signature({"classes": info(classes), **scores}, "classify"),
+                "scores": signature(scores, "classify"),
+                "regress": signature(values, "regress"),
+                "bad_regress": signature(pairs, "regress"),
+                "other": v1.saved_model.signature_def_utils.build_signature_def(
+                    {"elsewhere": info(x)}, values, "tensorflow/serving/predict"
+                ),
+            },
+        )
+        builder.save()
+
+
+def save_lite(folder: Path, saved_model: Path) -> None:
+    """`model.tflite` of a SavedModel's default signature."""
+    folder.mkdir()
+    model = tf.saved_model.load(str(saved_model))
+    function = model.signatures["serving_default"]
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
+    (folder / "model.tflite").write_bytes(converter.convert())
+
+
 def save_all(folder: Path) -> None:
     """Write every model into a folder of its name."""
     for b in (1, 2, 3):
@@ -86,6 +141,7 @@ def save_all(folder: Path) -> None:
         {"serving_default": pictures.classify, "embed": pictures.embed},
     )
     tf.saved_model.save(pictures, str(folder / "painter"), {"serving_default": pictures.render})
+    save_examples(folder / "examples")
     slow = Slow()
     tf.saved_model.save(slow, str(folder / "slow"), {"serving_default": slow.wait})
 

@@ -1,0 +1,132 @@
+"""A SavedModel's signatures, of TensorFlow 1 and 2."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from google.protobuf import text_format  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from serving.protos import saved_model_pb2
+from serving.server.signature import Signature
+from serving.server.status import CODES, StatusError, graph_error
+from serving.server.versions import SAVED_MODEL_FILES
+from serving.tensors import Array
+
+TAGS = [tf.saved_model.SERVING]
+
+
+def prepare_devices() -> None:
+    """Take GPU memory as it is needed, so that a training beside the server has some too."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def load(folder: Path) -> tuple[dict[str, Any], dict[str, Signature]]:
+    """Name to `SignatureDef` of all that the file has, and those that can be run.
+
+    Raises:
+        StatusError: the folder cannot be loaded.
+    """
+    meta_graph = _meta_graph(folder)
+    definitions = dict(meta_graph.signature_def)
+    functions: Mapping[str, Callable[[Mapping[str, Array]], dict[str, Array]]]
+    try:
+        if meta_graph.HasField("object_graph_def"):
+            model = tf.saved_model.load(str(folder), tags=TAGS)
+            functions = {
+                name: _Function(model, function) for name, function in model.signatures.items()
+            }
+        else:
+            session = _session(folder)
+            functions = {
+                name: _Fetch(session, definition) for name, definition in definitions.items()
+            }
+    except tf.errors.OpError as error:
+        raise _refusal(error) from None
+    return definitions, {
+        name: Signature(name, definitions[name], function)
+        for name, function in functions.items()
+        if name in definitions
+    }
+
+
+class _Function:
+    """Calls a signature's function, of TensorFlow 2; keeps the model, whose variables it uses."""
+
+    def __init__(self, model: Any, function: Any) -> None:
+        self._model = model
+        self._function = function
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        try:
+            tensors = {name: tf.constant(array) for name, array in inputs.items()}
+            results = self._function(**tensors).items()
+            return {name: _array(tensor.numpy()) for name, tensor in results}
+        except tf.errors.OpError as error:
+            raise _refusal(error) from None
+
+
+class _Fetch:
+    """Runs a signature's part of a graph, of TensorFlow 1: any of its tensors may be fed."""
+
+    def __init__(self, session: Any, definition: Any) -> None:
+        self._session = session
+        self._inputs = {name: info.name for name, info in definition.inputs.items()}
+        self._outputs = {name: info.name for name, info in definition.outputs.items()}
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        feed = {self._inputs[name]: array for name, array in inputs.items()}
+        try:
+            results = self._session.run(self._outputs, feed)
+        except tf.errors.OpError as error:
+            raise _refusal(error) from None
+        return {name: _array(value) for name, value in results.items()}
+
+
+def _session(folder: Path) -> Any:
+    """A session with the model in it; it is closed when nothing refers to it any more."""
+    options = tf.compat.v1.GPUOptions(allow_growth=True)
+    graph = tf.Graph()
+    session = tf.compat.v1.Session(
+        graph=graph, config=tf.compat.v1.ConfigProto(gpu_options=options)
+    )
+    with graph.as_default():
+        tf.compat.v1.saved_model.load(session, TAGS, str(folder))
+    graph.finalize()
+    return session
+
+
+def _array(value: Any) -> Array:
+    """TensorFlow gives a scalar as NumPy's or, for a string, as bytes."""
+    return np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
+
+
+def _meta_graph(folder: Path) -> Any:
+    """The `MetaGraphDef` in the file that is tagged for serving."""
+    saved_model = saved_model_pb2.SavedModel()
+    binary, text = (folder / name for name in SAVED_MODEL_FILES)
+    if binary.is_file():
+        try:
+            saved_model.ParseFromString(binary.read_bytes())
+        except DecodeError:
+            message = f"Can't parse {binary} as binary proto"
+            raise StatusError(grpc.StatusCode.DATA_LOSS, message) from None
+    else:
+        text_format.Parse(text.read_text(encoding="utf-8"), saved_model)
+    for meta_graph in saved_model.meta_graphs:
+        if tf.saved_model.SERVING in meta_graph.meta_info_def.tags:
+            return meta_graph
+    raise StatusError(
+        grpc.StatusCode.NOT_FOUND,
+        "Could not find meta graph def matching supplied tags: "
+        f"{{ {tf.saved_model.SERVING} }} in {folder}",
+    )
+
+
+def _refusal(error: Any) -> StatusError:
+    code = CODES.get(error.error_code, grpc.StatusCode.UNKNOWN)
+    return StatusError(code, graph_error(error.message))
