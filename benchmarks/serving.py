@@ -39,11 +39,10 @@ from celflow import errors
 from serving import backends
 from serving.client import Client, ServerError
 from serving.protos import model_server_config_pb2, predict_pb2
-from serving.server.flags import Flags
 from serving.tensors import to_proto
 
 PARTS = Path(__file__).parent / "parts"
-BATCHING = Path(__file__).parents[1] / "serving/config/batching.config"
+SETTINGS = sorted((Path(__file__).parents[1] / "serving/config").glob("*.config"))
 MODELS = ("xception", "character_cnn")
 IN_FLIGHT = 32
 START_SECONDS = 180.0
@@ -195,14 +194,14 @@ class Bench:
         for name, folders in versions.items():
             for number, folder in enumerate(folders, 1):
                 shutil.copytree(folder, served / name / str(number))
-        shutil.copy(BATCHING, served)
+        for file in SETTINGS:
+            shutil.copy(file, served)
         first = dict.fromkeys(versions, 1)
         (served / "models.config").write_text(text_format.MessageToString(config(served, first)))
         grpc_port, rest_port = free_ports(2)
         launch = backends.launch(
-            self.backend, "127.0.0.1", grpc_port, rest_port, served / "models.config",
-            batching_flags(self.backend, served / BATCHING.name),
-        )  # fmt: skip
+            self.backend, "127.0.0.1", grpc_port, rest_port, served / "models.config"
+        )
         log = self.scratch / "server.log"
         address = f"127.0.0.1:{grpc_port}"
         with Process(launch.command, log) as process, Client(address, patience=0) as client:
@@ -236,14 +235,6 @@ def config(served: Path, versions: dict[str, int]) -> Any:
         )
         entry.model_version_policy.specific.versions.append(version)
     return made
-
-
-def batching_flags(backend: backends.Backend, file: Path) -> list[str]:
-    """Batching on, where the server can."""
-    ours = backend is backends.Backend.embedded
-    if ours and not any(field.name == "enable_batching" for field in dataclasses.fields(Flags)):
-        return []
-    return ["--enable_batching=true", f"--batching_parameters_file={file}"]
 
 
 def request(model: str, name: str, array: Any) -> bytes:

@@ -62,7 +62,8 @@ def launch(
         host: address to listen on.
         grpc_port: its port.
         rest_port: its port.
-        config: a `ModelServerConfig` file; a container sees its folder, at the same path.
+        config: a `ModelServerConfig` file, beside batching.config and monitoring.config; a
+            container sees their folder, at the same path.
         more: other flags of tensorflow_model_server, passed on.
 
     Raises:
@@ -78,6 +79,10 @@ def launch(
         "--model_config_file_poll_wait_seconds=2",
         # The file has labels, and at the start no version is loaded that they could name.
         "--allow_version_labels_for_unavailable_models=true",
+        "--enable_grpc_healthcheck_service=true",
+        "--enable_batching=true",
+        f"--batching_parameters_file={config.with_name('batching.config')}",
+        f"--monitoring_config_file={config.with_name('monitoring.config')}",
         *more,
     ]
     if backend is Backend.binary:

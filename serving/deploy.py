@@ -2,7 +2,8 @@
 
 Writes served/<model>/<version>/ and served/models.config, a TensorFlow Serving config that the
 embedded server and the real one read alike; and beside it what the containers need to know:
-compose.env for serving/compose.yaml and kubernetes.yaml, a ConfigMap for serving/k8s/.
+compose.env for serving/compose.yaml and kubernetes.yaml, a ConfigMap for serving/k8s/. Copies of
+batching.config and monitoring.config of serving/config/ are made once, to be changed there.
 """
 
 import os
@@ -26,6 +27,7 @@ from serving.protos import model_server_config_pb2
 
 SERVED = Path("served")
 CONFIG = SERVED / "models.config"
+SETTINGS = sorted((Path(__file__).parent / "config").glob("*.config"))
 COMPOSE_ENV = SERVED / "compose.env"
 CONFIG_MAP = SERVED / "kubernetes.yaml"
 LABELS = {registry.CHAMPION: "stable", registry.CHALLENGER: "canary"}
@@ -209,6 +211,9 @@ def config_map(config: "model_server_config_pb2.ModelServerConfig") -> str:
 
 
 def _write(config: "model_server_config_pb2.ModelServerConfig") -> None:
+    for file in SETTINGS:
+        if not (SERVED / file.name).exists():  # there, it is the user's to change
+            write_bytes(SERVED / file.name, file.read_bytes())
     environment = (
         f"{backends.TAG_VARIABLE}={backends.image_tag()}\nCELFLOW_SERVED={SERVED.absolute()}\n"
     )
