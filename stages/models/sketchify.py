@@ -201,8 +201,8 @@ def drawings(pictures: Pictures) -> list[str]:
 def sketches_of(model: keras.Model, binaries: np.ndarray) -> np.ndarray:
     """uint8 [N, S, S] of the same; S is a multiple of `unet.MULTIPLE`."""
     batches = (binaries[i : i + 8] for i in range(0, len(binaries), 8))
-    drawn = [model.predict_on_batch(np.float32(b)[..., None] / 255)[..., 0] for b in batches]
-    return np.uint8(np.round(np.concatenate(drawn) * 255))
+    drawn = [model.predict_on_batch(_unit(batch))[..., 0] for batch in batches]
+    return _bytes(np.concatenate(drawn))
 
 
 def fit_line(binaries: np.ndarray, true: np.ndarray) -> dict[str, float]:
@@ -213,7 +213,7 @@ def fit_line(binaries: np.ndarray, true: np.ndarray) -> dict[str, float]:
 
 def on_line(binaries: np.ndarray, slope: float, offset: float) -> np.ndarray:
     """uint8 [N, S, S]: blurred binaries, moved by `fit_line`'s coefficients."""
-    return np.uint8(np.round(np.clip(slope * _blurred(binaries) + offset, 0, 1) * 255))
+    return _bytes(np.clip(slope * _blurred(binaries) + offset, 0, 1))
 
 
 class Windows(keras.utils.PyDataset):
@@ -244,16 +244,26 @@ class Windows(keras.utils.PyDataset):
             for i in self._order[index * size : (index + 1) * size]
         ]  # fmt: skip
         binaries, true = sketches.filtered(cut)
-        return np.float32(binaries)[..., None] / 255, np.float32(true)[..., None] / 255
+        return _unit(binaries), _unit(true)
 
 
 def _validate(
     model: keras.Model, loss: SketchLoss, binaries: np.ndarray, true: np.ndarray
 ) -> dict[str, float]:
     ours = sketches_of(model, binaries)
-    losses = loss(*(np.float32(drawn)[..., None] / 255 for drawn in (true, ours)))
+    losses = loss(_unit(true), _unit(ours))
     figures = metrics.picture(true, ours)
     return {"val_loss": float(losses), "val_psnr": figures["psnr"], "val_ssim": figures["ssim"]}
+
+
+def _unit(pixels: np.ndarray) -> np.ndarray:
+    """float32 [N, H, W, 1], 0 to 1, of uint8 [N, H, W]."""
+    return pixels[..., None].astype(np.float32) / 255
+
+
+def _bytes(drawn: np.ndarray) -> np.ndarray:
+    """uint8 of the same, 0 to 1."""
+    return np.round(drawn * 255).astype(np.uint8)
 
 
 def _blurred(binaries: np.ndarray) -> np.ndarray:
