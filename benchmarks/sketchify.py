@@ -28,8 +28,9 @@ from stages.models import sketchify, weights
 from stages.split import deal, fingerprint, near_groups
 
 KNOBS = {
-    "image_size": 256, "patch": 128, "width": 12, "epochs": 30, "patience": None, "batch_size": 16,
-    "learning_rate": 3e-3, "edge_weight": 0.5, "ssim_weight": 0.2, "init": "none",
+    "image_size": 256, "patch": 128, "width": 12, "epochs": 30, "patience": None, "batch_size": 8,
+    "learning_rate": 2e-3, "square_weight": 4.0, "edge_weight": 0.5, "ssim_weight": 0.2,
+    "init": "none",
 }  # fmt: skip
 SPLIT = Split(test=0.19, val=0.06, near=8, source="", test_sources=None, hold_back=[])
 
