@@ -28,8 +28,9 @@ from stages.models import sketchify, weights
 from stages.split import deal, fingerprint, near_groups
 
 KNOBS = {
-    "image_size": 256, "patch": 128, "width": 12, "epochs": 30, "patience": None, "batch_size": 16,
-    "learning_rate": 3e-3, "edge_weight": 0.5, "ssim_weight": 0.2, "init": "none",
+    "image_size": 256, "patch": 128, "width": 12, "epochs": 30, "patience": None, "batch_size": 8,
+    "learning_rate": 2e-3, "square_weight": 4.0, "edge_weight": 0.5, "ssim_weight": 0.2,
+    "init": "none",
 }  # fmt: skip
 SPLIT = Split(test=0.19, val=0.06, near=8, source="", test_sources=None, hold_back=[])
 
@@ -70,11 +71,10 @@ def main() -> None:
     start = time.perf_counter()
     sketchify.fit(params, parts, model, scratch, lambda *_: None)
     seconds = time.perf_counter() - start
-    figures, strips = sketchify.measure(params, model, parts["test"])
+    figures, sheet = sketchify.measure(sketchify.painter(model), params, parts)
     shutil.rmtree(scratch, ignore_errors=True)
     write_json(args.out / "figures.json", {"counts": counts, "seconds": seconds, **figures})
-    for i in range(0, len(strips), 8):
-        write_bytes(args.out / f"sheet_{i // 8:02}.png", encode_png(np.vstack(strips[i : i + 8])))
+    write_bytes(args.out / "sheet.png", encode_png(sheet))
     if args.release:
         network = keras.models.load_model(model / sketchify.MODEL_FILE)
         weights.save(network, weights.RELEASED / "sketchify.npz")

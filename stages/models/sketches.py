@@ -109,5 +109,5 @@ def window(
         place = place[:, ::-1]
     contrast, brightness = 1 + rng.uniform(-varied, varied), rng.uniform(-varied, varied)
     place = resized(np.ascontiguousarray(place), patch, patch)
-    varied_light = contrast * (place - 127.5) + 127.5 * (1 + brightness)
-    return varied_light.clip(0, 255).astype(np.uint8)
+    lit = contrast * (place - 127.5) + 127.5 * (1 + brightness)
+    return np.clip(lit, 0, 255).astype(np.uint8)

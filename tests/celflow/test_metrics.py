@@ -128,3 +128,48 @@ def test_long_curves_keep_their_ends():
     ):
         assert len(curve) == 200
         assert curve.to_numpy()[:, 0].min() == 0 and curve.to_numpy()[:, 0].max() == 1
+
+
+def drawn(seed=0, size=(40, 50)):
+    """uint8 [H, W]: dark boxes on paper."""
+    rng = np.random.default_rng(seed)
+    pixels = np.full(size, 255, np.uint8)
+    for _ in range(3):
+        top, left = rng.integers(0, 25, 2)
+        pixels[top : top + 12, left : left + 15] = rng.integers(0, 90)
+    return pixels
+
+
+def test_picture_figures_by_hand():
+    true = drawn()
+    figures = metrics.picture(true[None], np.uint8(np.clip(true + 10.0, 10, 255))[None])
+    apart = np.clip(true + 10.0, 10, 255) - true
+    assert figures["l1"] == pytest.approx(apart.mean() / 255)
+    assert figures["psnr"] == pytest.approx(-10 * np.log10(np.mean((apart / 255) ** 2)))
+    assert 0.9 < figures["ssim"] < 1 and figures["edge_f1"] == 1
+
+
+def test_equal_pictures_have_the_best_figures():
+    same = np.stack([drawn(1), drawn(2)])
+    assert metrics.picture(same, same) == {
+        "l1": 0.0, "psnr": metrics.BEST_PSNR, "ssim": pytest.approx(1), "edge_f1": 1.0,
+    }  # fmt: skip
+
+
+def test_edges_may_be_a_pixel_off_but_not_three():
+    true = drawn(4)
+    assert metrics.edge_f1(true, np.roll(true, 1, axis=1)) > 0.95
+    assert metrics.edge_f1(true, np.roll(true, 3, axis=1)) < 0.7
+
+
+def test_edges_of_empty_paper():
+    paper = np.full((40, 50), 255, np.uint8)
+    assert metrics.edge_f1(paper, paper) == 1
+    assert metrics.edge_f1(drawn(), paper) == metrics.edge_f1(paper, drawn()) == 0
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+def test_edge_f1_is_symmetric_and_a_share(one, other):
+    figure = metrics.edge_f1(drawn(one), drawn(other))
+    assert 0 <= figure <= 1
+    assert figure == pytest.approx(metrics.edge_f1(drawn(other), drawn(one)))
