@@ -148,7 +148,7 @@ def test_loss_grows_with_what_is_wrong():
 
 
 def test_fit_logs_each_epoch_and_never_opens_the_test(fitted):
-    folder, logged = fitted
+    _, logged = fitted
     assert [epoch for epoch, _ in logged] == [0, 1]
     assert set(logged[0][1]) == {"loss", "val_loss", "val_psnr", "val_ssim"}
 
