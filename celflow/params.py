@@ -234,6 +234,7 @@ class Weights(_Section):
     texture: Weight
     structure: Weight
     content: Weight
+    colour: Weight
     variation: Weight
     style: Weight
 

@@ -109,6 +109,7 @@ class Trainer:
             },
             "structure": ops.mean(ops.abs(near - self.features.near(to_unit(flat)))),
             "content": ops.mean(ops.abs(near - self.features.near(x))),
+            "colour": ops.mean(ops.abs(_light(y) - _light(x))),
             "variation": total_variation(y),
             "style": self._style(y),
         }
@@ -168,6 +169,11 @@ class Trainer:
         return {
             f"pull_{name}": float(tf.norm(tape.gradient(term, y))) for name, term in weighed.items()
         }
+
+
+def _light(x: tf.Tensor) -> tf.Tensor:
+    """The colours of pictures, [N, H, W, 3], without what is in them: means of 8 x 8 px."""
+    return ops.average_pool(x, 8)
 
 
 class Crops:

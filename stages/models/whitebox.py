@@ -56,7 +56,9 @@ def generator(channels: int, blocks: int, residual: bool = True) -> keras.Model:
     x = conv(conv(layers.add([up(x), half]), 2 * channels), channels)
     x = conv(layers.add([up(x), full]), channels)
     x = layers.Conv2D(3, 7, padding="same", kernel_initializer="zeros" if residual else START)(x)
-    return keras.Model(inputs, layers.add([x, inputs]) if residual else x, name="generator")
+    if residual:  # in small steps: one of the optimizer's moves a whole picture's light
+        x = layers.add([layers.Rescaling(0.1)(x), inputs])
+    return keras.Model(inputs, x, name="generator")
 
 
 def guided_filter(guide: Any, x: Any, radius: int, epsilon: Any) -> Any:
