@@ -145,7 +145,7 @@ def measure(
     """
     side = getattr(params.train, NAME).image_size
     binaries, true = sketches.pairs(drawings(test), side)
-    ours = sketches_of(keras.models.load_model(folder / MODEL_FILE), binaries)
+    ours = sketches_of(keras.models.load_model(folder / MODEL_FILE, compile=False), binaries)
     line = json.loads((folder / LINE_FILE).read_text())
     baselines = {
         "white": np.full_like(binaries, 255), "binary": binaries, "line": on_line(binaries, **line),
@@ -164,7 +164,7 @@ def draw(folder: Path) -> tuple[Callable[[tf.Tensor], tf.Tensor], keras.Model]:
 
     Any size; for large pictures see `prepare` and `apply`, which can be called on tiles.
     """
-    model = keras.models.load_model(folder / MODEL_FILE)
+    model = keras.models.load_model(folder / MODEL_FILE, compile=False)
     return lambda image: apply(model, prepare(image)), model
 
 
