@@ -122,7 +122,7 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
 
 def painter(folder: Path) -> Draw:
     """The trained model: what is served."""
-    model = keras.models.load_model(folder / MODEL_FILE)
+    model = keras.models.load_model(folder / MODEL_FILE, compile=False)
     return lambda pixels: drawn(tf.constant(pixels), model).numpy()
 
 
@@ -164,7 +164,7 @@ def measure(
 
 def export(folder: Path, labels: list[str]) -> PictureModel:
     """The trained network; it takes whole drawings and finished binaries."""
-    model = keras.models.load_model(folder / MODEL_FILE)
+    model = keras.models.load_model(folder / MODEL_FILE, compile=False)
 
     def draw(image: tf.Tensor) -> tf.Tensor:
         return drawn(image, model)
