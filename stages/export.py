@@ -7,15 +7,12 @@ metrics/, which do not, and no other stage but `register` reads them.
 """
 
 import hashlib
-import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from celflow import errors, images
 from celflow.files import replacing, write_json

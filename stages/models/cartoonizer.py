@@ -5,10 +5,7 @@ judged by a discriminator each, its structure must be that of flat regions, its 
 photo. Photos and drawings are not paired.
 """
 
-import os
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it calls harmless things errors
 
 import cv2
 import keras

@@ -1,12 +1,9 @@
 """What all Keras classifiers share: read, fit with resume, predict, export."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it calls harmless things errors
 
 import keras
 import numpy as np
