@@ -1,10 +1,13 @@
 """The frame of the picture models: any size, no seams, clear errors."""
 
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from celflow.images import encode_png, open_image
 from stages.models.picture import PictureModel, tiled
@@ -56,6 +59,14 @@ def test_any_size_keeps_its_size(served, size):
     assert np.array_equal(open_image(png).pixels, answer["image"].numpy()[0])
     again = served["pixels"](pixels=tf.constant(pixels[None]))["image"].numpy()
     assert np.array_equal(again, answer["image"].numpy())
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA"])
+def test_a_picture_of_any_mode(served, mode):
+    buffer = io.BytesIO()
+    Image.fromarray(picture(20, 24)).convert(mode).save(buffer, "PNG")
+    answer = served["serving_default"](image_bytes=tf.constant([buffer.getvalue()]))
+    assert answer["image"].shape == (1, 20, 24, 3)
 
 
 def test_a_batch_of_equal_sizes(served):
