@@ -79,7 +79,7 @@ class Trainer:
         # The kind of what was drawn of late begins as that of photos.
         self.lately = tf.Variable(photos.mean(axis=0))
         self.wanted = tf.constant(drawings.mean(axis=0))
-        self.spread = tf.constant(drawings.std(axis=0) + 1e-3)
+        self.spread = tf.constant(drawings.var(axis=0).mean())
         self.checkpoint = tf.train.Checkpoint(
             networks=networks,
             optimizers=self.optimizers,
@@ -112,7 +112,7 @@ class Trainer:
         }
 
     def _style(self, y: tf.Tensor) -> tf.Tensor:
-        """How far the mean kind of recent results is from that of drawings, in deviations.
+        """Squared distance of the mean kind of recent results from that of drawings, over theirs.
 
         Ours, not the paper's. Few pictures have no mean worth the name, so theirs is mixed into a
         running one; the gradient goes through the new ones alone.
@@ -122,7 +122,7 @@ class Trainer:
         now = ops.mean(self.features.kind(y), axis=0)
         mean = (1 - NEW) * self.lately + NEW * now
         self.lately.assign(mean)
-        return ops.mean(((mean - self.wanted) / self.spread) ** 2)
+        return ops.mean((mean - self.wanted) ** 2) / self.spread
 
     def _structures(self, pixels: np.ndarray) -> np.ndarray:
         return np.stack([structure(one, self.knobs.superpixels) for one in pixels])
