@@ -41,6 +41,7 @@ def main() -> None:
         level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s", stream=sys.stderr
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("grpc").setLevel(logging.CRITICAL)  # a traceback for each broken message
     config_file = None
     if flags.model_config_file:
         config_file = model_config.ConfigFile(Path(flags.model_config_file))

@@ -96,7 +96,7 @@ def fill_classes(outputs: Mapping[str, Array], count: int, result: Any) -> None:
         for column in range(len((labels or scores or [[]])[row])):
             entry = classes.add()
             if labels:
-                entry.label = labels[row][column]
+                entry.label = labels[row][column].decode(errors="replace")
             if scores:
                 entry.score = scores[row][column]
 

@@ -180,8 +180,11 @@ def _route(
 
     def ask() -> Response:
         query = _parse(body)
-        spec.signature_name = query.get("signature_name", "")
-        return _json(verb(manager, do, spec, query))
+        try:
+            spec.signature_name = query.get("signature_name", "")
+            return _json(verb(manager, do, spec, query))
+        except UnicodeEncodeError:  # half of a surrogate pair
+            raise invalid("JSON Parse error: a string is not Unicode") from None
 
     return ask
 
