@@ -2,7 +2,8 @@
 
 TensorFlow has the batching library of TensorFlow Serving as an op (`tf.raw_ops.BatchFunction`). It
 is not used: each request still pays for a call into TensorFlow of its own, 0.4 ms of Python instead
-of the 0.06 ms of a queue here (half_plus_two, one core); one bad item fails its whole batch; and its queues outlive the models.
+of the 0.06 ms of a queue here (half_plus_two, one core); one bad item fails its whole batch; and
+its queues outlive the models.
 """
 
 import os
