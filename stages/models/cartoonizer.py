@@ -164,7 +164,8 @@ class Trainer:
             y, terms = self.terms(to_unit(photos), tf.constant(weights))
             weighed = {n: getattr(self.knobs.weights, n) * term for n, term in terms.items()}
         return {
-            f"pull_{name}": float(tf.norm(tape.gradient(term, y))) for name, term in weighed.items()
+            f"pull_{name}": float(tf.norm(tape.gradient(term, y, unconnected_gradients="zero")))
+            for name, term in weighed.items()
         }
 
 
