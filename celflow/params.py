@@ -250,6 +250,7 @@ class Cartoonizer(_Section):
     blocks: Annotated[int, Field(ge=1, le=8)]
     judge_channels: Annotated[int, Field(ge=4, le=64)]
     steps: Annotated[int, Field(ge=0)]
+    pretrain: Annotated[int, Field(ge=0)]
     batch_size: Positive
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
     face_rate: Share

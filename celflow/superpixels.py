@@ -7,28 +7,31 @@ from skimage.segmentation import felzenszwalb, slic
 
 Method = Literal["felzenszwalb", "slic"]
 
-REGIONS = 200
+REGIONS = 200  # of 256 x 256 px; a picture has as many more as it is larger
 POWER = 1.2  # of the colours, against dullness (eq. 3)
 BINS = 25  # a channel's histogram, in selective search
 
 
-def structure(pixels: np.ndarray, method: Method = "felzenszwalb") -> np.ndarray:
-    """uint8 [H, W, 3] in flat regions, of uint8 [H, W, 3]."""
-    return colour(pixels, regions(pixels, method))
+def structure(
+    pixels: np.ndarray, method: Method = "felzenszwalb", power: float = POWER
+) -> np.ndarray:
+    """uint8 [H, W, 3] in flat regions, of uint8 [H, W, 3]; a power of 1 keeps the colours."""
+    return colour(pixels, regions(pixels, method), power)
 
 
 def regions(pixels: np.ndarray, method: Method = "felzenszwalb") -> np.ndarray:
-    """int [H, W]: number of the region of each pixel, about 200 of them.
+    """int [H, W]: number of the region of each pixel; about 200 of them in 256 x 256 px.
 
     felzenszwalb: small regions (scale 10, sigma 0.8, at least 100 px), merged by selective search.
     slic: the quick choice.
     """
+    count = max(4, round(REGIONS * pixels.shape[0] * pixels.shape[1] / 256**2))
     if method == "slic":
-        return slic(pixels, REGIONS, compactness=10, max_num_iter=5, start_label=0)
-    return merge(pixels, felzenszwalb(pixels, scale=10, sigma=0.8, min_size=100), REGIONS)
+        return slic(pixels, count, compactness=10, max_num_iter=5, start_label=0)
+    return merge(pixels, felzenszwalb(pixels, scale=10, sigma=0.8, min_size=100), count)
 
 
-def colour(pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def colour(pixels: np.ndarray, labels: np.ndarray, power: float = POWER) -> np.ndarray:
     """uint8 [H, W, 3]: every region in one colour, chosen by how mixed it is (eq. 3).
 
     Its mean where the standard deviation is under 20, its median where it is over 40, and their
@@ -43,7 +46,7 @@ def colour(pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
         mean, median, spread = inside.mean(axis=0), np.median(inside, axis=0), inside.std()
         share = 1.0 if spread < 20 else 0.5 if spread < 40 else 0.0
         drawn[members] = share * mean + (1 - share) * median
-    bright = 255 * (drawn / 255) ** POWER
+    bright = 255 * (drawn / 255) ** power
     return bright.round().astype(np.uint8).reshape(pixels.shape)
 
 

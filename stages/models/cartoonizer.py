@@ -5,6 +5,7 @@ judged by a discriminator each, its structure must be that of flat regions, its 
 photo. Photos and drawings are not paired.
 """
 
+import json
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ import tensorflow as tf
 from keras import ops
 from tqdm import tqdm
 
-from celflow.files import replacing
+from celflow.files import replacing, write_json
 from celflow.images import read_image
 from celflow.params import Cartoonizer, Params
 from celflow.representations import strip
@@ -128,6 +129,20 @@ class Trainer:
         return np.stack([structure(one, self.knobs.superpixels) for one in pixels])
 
     @tf.function
+    def pretrain_step(self, photos: tf.Tensor) -> dict:
+        """One step of the generator alone towards the structure of photos, uint8 [N, S, S, 3]."""
+        x = to_unit(photos)
+        flat = tf.numpy_function(self._flattened, [photos], tf.uint8)
+        flat.set_shape(x.shape)
+        with tf.GradientTape() as tape:
+            loss = ops.mean(ops.abs(refined(x, self.generator(x, training=True)) - to_unit(flat)))
+        self._descend(0, tape, loss, self.generator)
+        return {"pretrain_loss": loss}
+
+    def _flattened(self, pixels: np.ndarray) -> np.ndarray:
+        return np.stack([structure(one, self.knobs.superpixels, power=1.0) for one in pixels])
+
+    @tf.function
     def train_step(self, photos: tf.Tensor, drawings: tf.Tensor, weights: tf.Tensor) -> dict:
         """One step of all three networks on uint8 [N, S, S, 3] each; weights of the texture."""
         x, d = to_unit(photos), to_unit(drawings)
@@ -210,28 +225,37 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
     shown = [square(path) for path in of(parts["val"], "photo")[:STRIPS]]
 
     last = scratch / "last"
-    if (last / "history.csv").is_file():
+    history: list[tuple[int, dict[str, float]]] = []
+    if last.is_dir():
         trainer.checkpoint.read(str(last / "state")).assert_consumed()
-        for line in (last / "history.csv").read_text().splitlines()[1:]:
-            step, *values = map(float, line.split(","))
-            log(int(step), dict(zip(_names(last), values, strict=True)))
+        history = json.loads((last / "history.json").read_text())
         print(f"resumes after step {trainer.step}")
+    for step, figures in history:
+        log(step, figures)
     recent: list[dict[str, float]] = []
     for step in tqdm(range(trainer.step, knobs.steps), "cartoonizer", mininterval=5):
         rng = np.random.default_rng([params.seed, step])
         drawn = faces if rng.random() < knobs.face_rate else drawings
         batch = photos(rng, knobs.batch_size), drawn(rng, knobs.batch_size)
         weights = rng.uniform(-1, 1, (knobs.batch_size, 3)).astype(np.float32)
-        made = trainer.train_step(*map(tf.constant, (*batch, weights)))
+        pretrains = step < knobs.pretrain
+        if pretrains:
+            made = trainer.pretrain_step(tf.constant(batch[0]))
+        else:
+            made = trainer.train_step(*map(tf.constant, (*batch, weights)))
         recent.append({name: float(value) for name, value in made.items()})
         trainer.checkpoint.step.assign(step + 1)
-        if (step + 1) % knobs.log_every == 0 or step + 1 == knobs.steps:
+        if (step + 1) % knobs.log_every == 0 or step + 1 in (knobs.pretrain, knobs.steps):
             figures = {name: float(np.mean([one[name] for one in recent])) for name in recent[0]}
-            figures |= trainer.pulls(batch[0], weights)
+            if not pretrains:
+                figures |= trainer.pulls(batch[0], weights)
             recent = []
             log(step, figures)
             _log_strip(trainer, shown, step + 1)
-            _save(trainer, last, step, figures)
+            history.append((step, figures))
+            with replacing(last) as beside:
+                trainer.checkpoint.write(str(beside / "state"))
+                write_json(beside / "history.json", history)
     folder.mkdir(parents=True, exist_ok=True)
     trainer.generator.save(folder / MODEL_FILE)
 
@@ -268,20 +292,6 @@ def _log_strip(trainer: Trainer, shown: list[np.ndarray], step: int) -> None:
     rows = [strip(pixels, draw(pixels), trainer.knobs.superpixels) for pixels in shown]
     if rows and mlflow.active_run():
         mlflow.log_image(np.concatenate(rows), key="strip", step=step)
-
-
-def _save(trainer: Trainer, last: Path, step: int, figures: dict[str, float]) -> None:
-    history = [",".join(["step", *figures])]
-    if (last / "history.csv").is_file():
-        history = (last / "history.csv").read_text().splitlines()
-    history.append(",".join(map(repr, [step, *figures.values()])))
-    with replacing(last) as beside:
-        trainer.checkpoint.write(str(beside / "state"))
-        (beside / "history.csv").write_text("\n".join(history) + "\n")
-
-
-def _names(last: Path) -> list[str]:
-    return (last / "history.csv").read_text().splitlines()[0].split(",")[1:]
 
 
 def painter(folder: Path) -> Draw:
