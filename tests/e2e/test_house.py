@@ -36,7 +36,7 @@ def test_dvc_shows_what_there_is(trained):
     trained.run("dvc", "metrics", "diff")
     trained.run("dvc", "plots", "show", "--out", "plots-page")
     page = (trained.folder / "plots-page/index.html").read_text()
-    assert "val_loss" in page and "mistakes" in page
+    assert "val_loss" in page and "sheet" in page
 
 
 def test_an_experiment_runs(trained):
