@@ -22,6 +22,7 @@ settings.load_profile("celflow")
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep what shares a fixture in one worker: a file, and all of e2e, which comes first."""
     items.sort(key=lambda item: "e2e" not in item.path.parts)  # it takes longest
