@@ -137,7 +137,9 @@ def test_encodings_know_their_own_and_say_unknown(pictures):
     from stages.models.gallery import UNKNOWN, Gallery
 
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    content["train"]["character_embedding"] = KNOBS | {"margin": 0.2, "sharpness": 10.0}
+    content["train"]["character_embedding"] = KNOBS | {
+        "margin": 0.2, "sharpness": 10.0, "strangers": 0.5,
+    }  # fmt: skip
     params = Params.model_validate(content)
     assert isinstance(params.train.character_embedding, CharacterEmbedding)
     parts = dict.fromkeys(("train", "val", "test"), pictures)
