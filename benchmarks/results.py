@@ -57,7 +57,7 @@ def read_runs(file: Path = RUNS_FILE) -> list[Run]:
             name,
             one["title"],
             one["task"],
-            content["models"][one["task"]],
+            one.get("models", content["models"][one["task"]]),
             merged(content["params"], one.get("params", {})),
             one.get("mean", ""),
         )
@@ -178,7 +178,7 @@ def task_table(runs: list[Run], folder: Path) -> str:
         found = [one for one in all_found if one]
         if len(found) == len(all_found):
             names = ("accuracy", "balanced_accuracy", "auroc", "ece", "unsure_share",
-                     "decided_accuracy")  # fmt: skip
+                     "decided_accuracy", "known_accuracy", "unknown_auroc")  # fmt: skip
             mean = {n: sum(f[n] for f in found) / len(found) for n in names
                     if all(n in f for f in found)}  # fmt: skip
             mean["pictures"] = sum(f["pictures"] for f in found)
@@ -261,6 +261,13 @@ def page(runs: list[Run], folder: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def write_page(file: Path, runs: list[Run], folder: Path) -> None:
+    """Write the page of the runs below `folder`."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(page(runs, folder), encoding="utf-8")
+    print(f"written: {file}")
+
+
 def main() -> None:
     runs = read_runs()
     parser = argparse.ArgumentParser(description=__doc__)
@@ -268,8 +275,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=default, help=f"kept; {default}")
     parser.add_argument("--runs", nargs="+", choices=[run.name for run in runs], metavar="RUN")
     parser.add_argument("--models", nargs="+", metavar="MODEL", help="only these of each run")
-    parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--page", type=Path, default=PAGE, help="the page to write")
+    parser.add_argument("--page-only", action="store_true", help="of what is there; train nothing")
     told = parser.parse_args()
+    if told.page_only:
+        write_page(told.page, runs, told.folder)
+        return
     real = os.environ.get(VARIABLE, "")
     if not Path(real).is_dir() or not real:
         raise errors.UserError(f"set {VARIABLE} to the folder of real pictures")
@@ -283,9 +294,7 @@ def main() -> None:
         print(f"\n{place}/{len(chosen)} {run.name}: {', '.join(models)}", flush=True)
         prepare(folder / run.name, run, str(Path(real).resolve()))
         repro(folder / run.name, models)
-        told.page.parent.mkdir(parents=True, exist_ok=True)
-        told.page.write_text(page(runs, folder), encoding="utf-8")
-    print(f"written: {told.page}")
+        write_page(told.page, runs, folder)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Page: a photo as a drawing, a drawing as a sketch, and what the cartoonizer looks at."""
 
 from collections.abc import Sequence
+from html import escape
 
 import numpy as np
 import streamlit as st
@@ -9,7 +10,7 @@ from celflow import params, representations, superpixels
 from celflow.images import encode_png, open_image, shrink
 from dashboard import answers, pictures, server
 from dashboard.pictures import Picture
-from serving.client import ServerError
+from serving.client import STYLES, ServerError
 
 SIDE = 768  # px; larger pictures are shrunk to this, so that the page stays quick
 WHITE_BOX = ("Surface", "Structure", "Texture")
@@ -28,10 +29,18 @@ def page() -> None:
         pictures.show(picture)
         styles = {
             "sharpness": st.slider(
-                "Sharpness", 0.0, 1.0, 0.5, help="How closely lines follow the photo's edges."
+                "Sharpness",
+                0.0,
+                1.0,
+                STYLES["sharpness"],
+                help="How closely lines follow the photo's edges.",
             ),
             "abstraction": st.slider(
-                "Abstraction", 0.0, 1.0, 0.0, help="How much detail goes before it is drawn."
+                "Abstraction",
+                0.0,
+                1.0,
+                STYLES["abstraction"],
+                help="How much detail goes before it is drawn.",
             ),
         }
     with right:
@@ -53,7 +62,7 @@ def _show(
             except ServerError as error:
                 answers.show_error(error, model)
                 continue
-            st.html(f'<div class="who"><b>{model}</b><span>{note}</span></div>')
+            st.html(f'<div class="who"><b>{escape(model)}</b><span>{note}</span></div>')
             st.image(data)
             name = f"{picture.name.rsplit('.', 1)[0]}-{model}.png"
             st.download_button("Save as PNG", data, name, "image/png", key=f"save-{model}")

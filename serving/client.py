@@ -237,14 +237,6 @@ class Client:
         name = next(iter(answer.outputs)) if len(answer.outputs) == 1 else "embedding"
         return answer.output(name, "an encoder")
 
-    def render(self, model: str, images: Sequence[bytes], version: Version = None) -> list[bytes]:
-        """The pictures that a model makes of images, as PNG files.
-
-        Raises:
-            BadInput: the model makes no pictures; otherwise as `run`.
-        """
-        return list(self.predict(model, images, version).output("image_png", "a picture model"))
-
     def draw(
         self, model: str, image: bytes, version: Version = None, **styles: float
     ) -> Prediction:

@@ -214,8 +214,9 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
     features = Features(knobs.features)
     print(f"content and structure are compared by {features.name}", flush=True)
     photos, drawings = (Crops(of(parts["train"], kind), knobs.image_size) for kind in KINDS)
+    count = KINDS_OF if knobs.weights.style > 0 else 1
     seen = [
-        features.pooled(list(crops(np.random.default_rng(params.seed), KINDS_OF)))
+        features.pooled(list(crops(np.random.default_rng(params.seed), count)))
         for crops in (photos, drawings)
     ]
     trainer = Trainer(knobs, features, *seen)

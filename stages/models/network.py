@@ -81,25 +81,45 @@ def fit(
         state.network.save(folder / MODEL_FILE)
         return
 
-    while not state.finished(knobs.epochs, knobs.patience):
-        epoch = len(state.history)
+    def one_epoch(epoch: int) -> dict[str, float]:
         # Own randomness for each epoch, whatever ran before: a resumed fit sees the same.
         _reseed(state.network, np.random.default_rng([params.seed, epoch]))
         batches = Batches(pixels, train.truth, knobs.batch_size, knobs.augment, params.seed, epoch)
         fitted = state.network.fit(batches, shuffle=False, verbose=0)
         scores = predict_on(state.network, val_pixels)
-        figures = {
+        return {
             "loss": float(fitted.history["loss"][0]),
             "accuracy": float(fitted.history["accuracy"][0]),
             "val_loss": metrics.log_loss(val.truth, scores),
             "val_accuracy": metrics.accuracy(val.truth, scores),
         }
+
+    run_epochs(state, one_epoch, knobs.epochs, knobs.patience, folder, scratch, log)
+
+
+def run_epochs(
+    state: "State",
+    one_epoch: Callable[[int], dict[str, float]],
+    epochs: int,
+    patience: int | None,
+    folder: Path,
+    scratch: Path,
+    log: Log,
+) -> None:
+    """Train epoch after epoch, from where `state` is, and save the network into `folder`.
+
+    one_epoch: trains the epoch of this number, and returns its figures, `val_loss` among them.
+    patience: epochs without a lower one; then the best epoch counts. None: all, and the last.
+    """
+    while not state.finished(epochs, patience):
+        epoch = len(state.history)
+        figures = one_epoch(epoch)
         state.history.append(figures)
         state.save(scratch)
         log(epoch, figures)
-        print(f"epoch {epoch + 1}/{knobs.epochs}: " + ", ".join(
+        print(f"epoch {epoch + 1}/{epochs}: " + ", ".join(
             f"{name} {value:.3f}" for name, value in figures.items()), flush=True)  # fmt: skip
-    which = "last" if knobs.patience is None else "best"
+    which = "last" if patience is None else "best"
     shutil.copyfile(scratch / which / MODEL_FILE, folder / MODEL_FILE)
 
 

@@ -76,7 +76,7 @@ class PictureModel(tf.Module):
         }
         tf.saved_model.save(self, str(folder), signatures=signatures)
 
-    def _signature(self, pixels: bool, inputs: tuple[str, ...], draw: Callable) -> tf.Module:
+    def _signature(self, pixels: bool, inputs: tuple[str, ...], draw: Callable) -> Callable:
         picture = (
             tf.TensorSpec([None, None, None, 3], tf.uint8, "pixels")
             if pixels
@@ -114,6 +114,7 @@ def _checks(
     if name == "pixels":
         sizes = tf.shape(batch)[None, 1:3]
     else:
+        # Decoded once more below: little work beside the drawing, and all faults come first.
         sizes = each_image(batch, lambda data: tf.shape(decode(data))[:2], name)
     checks = [
         tf.debugging.Assert(

@@ -3,7 +3,6 @@
 It is taught and measured on pairs that `stages.models.sketches` makes from drawings.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -102,22 +101,15 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
         log(0, _validate(state.network, loss, binaries, true))
         state.network.save(folder / MODEL_FILE)
         return
-    while not state.finished(knobs.epochs, knobs.patience):
-        epoch = len(state.history)
+
+    def one_epoch(epoch: int) -> dict[str, float]:
         fitted = state.network.fit(
             Windows(greys, knobs, params.seed, epoch), shuffle=False, verbose=0
         )
-        figures = {
-            "loss": float(fitted.history["loss"][0]),
-            **_validate(state.network, loss, binaries, true),
-        }
-        state.history.append(figures)
-        state.save(scratch)
-        log(epoch, figures)
-        print(f"epoch {epoch + 1}/{knobs.epochs}: " + ", ".join(
-            f"{name} {value:.3f}" for name, value in figures.items()), flush=True)  # fmt: skip
-    which = "last" if knobs.patience is None else "best"
-    shutil.copyfile(scratch / which / MODEL_FILE, folder / MODEL_FILE)
+        losses = {"loss": float(fitted.history["loss"][0])}
+        return losses | _validate(state.network, loss, binaries, true)
+
+    network.run_epochs(state, one_epoch, knobs.epochs, knobs.patience, folder, scratch, log)
 
 
 def painter(folder: Path) -> Draw:

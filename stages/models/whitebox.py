@@ -41,9 +41,6 @@ def generator(channels: int, blocks: int, residual: bool = True) -> keras.Model:
         x = layers.Conv2D(filters, size, strides, padding="same", kernel_initializer=START)(x)
         return layers.LeakyReLU(0.2)(x)
 
-    def up(x: Any) -> Any:
-        return Doubled()(x)
-
     inputs = keras.Input((None, None, 3))
     full = conv(inputs, channels, 7)
     half = conv(conv(full, channels, strides=2), 2 * channels)
@@ -53,8 +50,8 @@ def generator(channels: int, blocks: int, residual: bool = True) -> keras.Model:
         y = layers.Conv2D(4 * channels, 3, padding="same", kernel_initializer=START)(y)
         x = layers.add([x, y])
     x = conv(x, 2 * channels)
-    x = conv(conv(layers.add([up(x), half]), 2 * channels), channels)
-    x = conv(layers.add([up(x), full]), channels)
+    x = conv(conv(layers.add([Doubled()(x), half]), 2 * channels), channels)
+    x = conv(layers.add([Doubled()(x), full]), channels)
     x = layers.Conv2D(3, 7, padding="same", kernel_initializer="zeros" if residual else START)(x)
     if residual:  # in small steps: one of the optimizer's moves a whole picture's light
         x = layers.add([layers.Rescaling(0.1)(x), inputs])

@@ -164,7 +164,7 @@ def test_a_service_that_dies_ends_the_house_and_is_named(trained, tmp_path):
     second.up()
     try:
         found = subprocess.run(
-            ["pgrep", "-f", f"serving.server.*--port {second.ports[0]} "],
+            ["pgrep", "-f", f"serving.server.*--port={second.ports[0]} "],
             capture_output=True, text=True,
         ).stdout.split()  # fmt: skip
         subprocess.run(["kill", "-9", *found], check=True)

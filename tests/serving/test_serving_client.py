@@ -81,11 +81,11 @@ def test_a_verdict_is_the_models_or_the_best_name(pictures: Client, png: bytes) 
     assert [one.verdict for one in judged.classifications()] == ["unsure", "bright"]
 
 
-def test_embed_and_render(pictures: Client, png: bytes) -> None:
+def test_embed_and_draw(pictures: Client, png: bytes) -> None:
     encodings = pictures.embed("pictures", [png, png])
     assert encodings.shape == (2, 2)
     assert np.linalg.norm(encodings, axis=1) == pytest.approx(1)
-    drawn = pictures.render("painter", [png])
+    drawn = pictures.draw("painter", png).output("image_png")
     assert drawn[0][1:4] == b"PNG"
 
 
@@ -116,7 +116,7 @@ def test_metadata_and_status(pictures: Client) -> None:
         (lambda c, png: c.predict("pictures", png), BadInput, "must be a list"),
         (lambda c, png: c.predict("pictures", ["name.png"]), BadInput, "must be a list"),
         (lambda c, png: c.classify("painter", [png]), BadInput, "painter is not a classifier"),
-        (lambda c, png: c.render("pictures", [png]), BadInput, "not a picture model"),
+        (lambda c, png: c.draw("pictures", png, sharpness=1.0), BadInput, '"styled" not found'),
         (lambda c, png: c.embed("painter", [png]), BadInput, '"embed" not found'),
         (lambda c, png: c.run("half", {"x": np.array([1j])}), BadInput, "complex128"),
         (lambda c, png: c.wait_available("no", 1, 0.1), ServerError, "does not know it"),

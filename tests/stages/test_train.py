@@ -134,7 +134,7 @@ def lineage(project):
     contexts = {tag.value for one in run.inputs.dataset_inputs for tag in one.tags}
     assert {"training", "validation", "testing"} <= contexts
     artifacts = {one.path for one in client.list_artifacts(second.run_id)}
-    assert {"confusion.png", "character_cnn.png"} <= artifacts
+    assert {"confusion.png", "curves.png", "sheet.png"} <= artifacts
     with pytest.raises(UserError, match="no version 9: it has 1, 2"):
         registry.get("character_cnn", 9)
     with pytest.raises(UserError, match=r"no model 'vgg' in the registry \(character_cnn\)"):
