@@ -44,10 +44,13 @@ def test_every_run_has_valid_parameters_and_models(results, tmp_path):
 def test_each_source_is_kept_for_the_test_once(results):
     sources = ("clipart", "portrait", "illustration_maki", "bsds_train", "bsds_val", "travel")
     names = [f"{source}_001.jpg" for source in sources]
-    folds = [run.params["split"]["test_sources"] for run in results.read_runs() if run.mean]
+    splits = [run.params["split"] for run in results.read_runs() if run.mean]
+    folds = [split["test_sources"] for split in splits if "test_sources" in split]
     assert len(folds) == 3
     for name in names:
         assert sum(bool(re.search(pattern, name)) for pattern in folds) == 1
+    held = [name for split in splits for name in split.get("hold_back", ())]
+    assert len(held) == len(set(held)) == 16
     (last,) = [run for run in results.read_runs() if run.name == "characters3"]
     tested = [n for n in range(1, 40)
               if re.search(last.params["split"]["test_sources"], f"{n}.jpg.png")]  # fmt: skip
