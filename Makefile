@@ -12,8 +12,8 @@ demo: .venv/installed ## Train on the built-in sample, start everything, Ctrl-C 
 repro: .venv/installed ## Run what changed of the pipeline.
 	dvc repro
 
-test: .venv/installed ## The whole test suite.
-	pytest
+test: .venv/installed ## The whole test suite, in two processes.
+	pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 lint: .venv/installed ## Formatter, linter, types.
 	ruff format --check .

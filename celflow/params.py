@@ -183,7 +183,7 @@ class Transfer(Network):
     image_size: Annotated[int, Field(ge=75, le=1024)]  # Inception-v3 takes no less
     epochs: Annotated[int, Field(ge=0)]
     weights: str
-    tap: Tap
+    tap: Tap | Annotated[list[Tap], Field(min_length=1)]
     frozen: Tap | None
     keep_norm: bool
     mirror: bool
@@ -191,10 +191,16 @@ class Transfer(Network):
     @field_validator("frozen")
     @classmethod
     def _is_part_of_the_trunk(cls, frozen: Tap | None, info: ValidationInfo) -> Tap | None:
-        tap = info.data.get("tap")
-        if frozen and tap and int(frozen[5:]) > int(tap[5:]):
-            raise ValueError(f"lies behind the tap, {tap}")
+        tap = info.data.get("tap", [])
+        taps = [tap] if isinstance(tap, str) else tap
+        if frozen and taps and all(int(frozen[5:]) > int(one[5:]) for one in taps):
+            raise ValueError(f"lies behind the tap, {' and '.join(taps)}")
         return frozen
+
+    @property
+    def taps(self) -> list[Tap]:
+        """The layers that are tapped."""
+        return [self.tap] if isinstance(self.tap, str) else self.tap
 
 
 class PhotoInception(Transfer):

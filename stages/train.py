@@ -52,7 +52,7 @@ def run(model: str, params: Params) -> None:
         with replacing(Path("models") / model) as folder:
             family.fit(params, parts, folder, scratch, log)
             if params.task(model) in CLASSIFY and models.calibrates(family):
-                val = parts["val"]
+                val = models.validation(family)(params, parts["val"], scratch)
                 raw = family.predict(folder, val.paths)
                 calibration.write_validation(folder, val.truth, raw)
     curve = pd.DataFrame(history).to_csv(index=False)

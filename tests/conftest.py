@@ -11,11 +11,27 @@ from hypothesis import settings
 from PIL import Image
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
+    # A core of its own for each worker and what it starts: TensorFlow takes every core it sees, and
+    # two of them on the same cores keep each other waiting.
+    cores = sorted(os.sched_getaffinity(0))
+    worker = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    workers = min(int(os.environ["PYTEST_XDIST_WORKER_COUNT"]), len(cores))
+    os.sched_setaffinity(0, cores[worker % workers :: workers])
 # Two cores that are busy with TensorFlow say nothing about how long an example should take.
 settings.register_profile("celflow", deadline=None)
 settings.load_profile("celflow")
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what shares a fixture in one worker: a file, and all of e2e, which comes first."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)  # it takes longest
+    for item in items:
+        group = "e2e" if "e2e" in item.path.parts else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture

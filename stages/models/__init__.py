@@ -40,7 +40,8 @@ class Family(Protocol):
 
     Where it says `calibrates = False`, its scores are taken as they are; otherwise
     `stages.models.calibration` calibrates them, and moves the border between two classes unless it
-    says `has_threshold = True`.
+    says `has_threshold = True`. Where it has a function `validation(params, val, scratch)`, it
+    calibrates by the Pictures that this makes of those of val.
     """
 
     def fit(
@@ -98,6 +99,11 @@ def picture_family(model: str) -> PictureFamily:
 def calibrates(family: Family) -> bool:
     """Whether a family leaves calibration to `stages.models.calibration`."""
     return bool(getattr(family, "calibrates", True))
+
+
+def validation(family: Family) -> Callable[[Params, Pictures, Path], Pictures]:
+    """What makes the pictures that a family is calibrated by, of those of val."""
+    return getattr(family, "validation", lambda params, val, scratch: val)
 
 
 def _module(model: str) -> ModuleType:

@@ -40,28 +40,36 @@ def paint(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.where(lines[..., None] > 0, pixels, pixels * 0.4).astype(np.uint8)
 
 
-def with_painted(train: Pictures, share: float, folder: Path, params: Params) -> Pictures:
-    """`train`, and a painted copy in `folder` of a share of its photos, as cartoons."""
-    photo, cartoon = (train.labels.index(label) for label in ("photo", "cartoon"))
+def with_painted(pictures: Pictures, share: float, folder: Path, params: Params) -> Pictures:
+    """`pictures`, and a painted copy in `folder` of a share of its photos, as cartoons."""
+    photo, cartoon = (pictures.labels.index(label) for label in ("photo", "cartoon"))
     rng = np.random.default_rng(params.seed)
-    photos = np.flatnonzero(train.truth == photo)
+    photos = np.flatnonzero(pictures.truth == photo)
     chosen = np.sort(rng.permutation(photos)[: round(share * len(photos))])
     folder.mkdir(parents=True, exist_ok=True)
 
     def one(index: int) -> str:
         cv2.setNumThreads(1)
-        pixels = shrink(read_image(Path(train.paths[index])).pixels, SIDE)
+        pixels = shrink(read_image(Path(pictures.paths[index])).pixels, SIDE)
         painted = paint(pixels, np.random.default_rng([params.seed, index]))
         (folder / f"{index}.png").write_bytes(encode_png(painted))
         return str(folder / f"{index}.png")
 
     copies = parallel.each(one, chosen.tolist(), params.data.backend, "paint photos")
-    truth = np.concatenate([train.truth, np.full(len(copies), cartoon)])
-    return Pictures([*train.paths, *copies], truth, train.labels)
+    truth = np.concatenate([pictures.truth, np.full(len(copies), cartoon)])
+    return Pictures([*pictures.paths, *copies], truth, pictures.labels)
+
+
+def validation(params: Params, val: Pictures, scratch: Path) -> Pictures:
+    """What the border and "unsure" are set by: also there, painted photos are cartoons."""
+    share = params.train.photo_inception.painted
+    return with_painted(val, share, scratch / "painted/val", params)
 
 
 def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log) -> None:
-    """Train on the pictures of train, painted photos added."""
+    """Train on the pictures of train and stop by those of val, painted photos added to both."""
     knobs = params.train.photo_inception
-    train = with_painted(parts["train"], knobs.painted, scratch / "painted", params)
-    transfer.fit(knobs, params, {**parts, "train": train}, folder, scratch, log)
+    train = with_painted(parts["train"], knobs.painted, scratch / "painted/train", params)
+    val = validation(params, parts["val"], scratch)
+    pictures = {**parts, "train": train, "val": val}
+    transfer.fit(knobs, params, pictures, folder, scratch, log)

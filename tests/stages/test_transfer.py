@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from celflow.errors import UserError
 from celflow.params import CharacterEmbedding, Params, Transfer, load
+from stages import models
 from stages.manifest import Pictures
 
 from .conftest import ROOT
@@ -90,9 +91,28 @@ def test_the_probe_is_the_logistic_regression(classes):
         LogisticRegression(C=c, class_weight="balanced", max_iter=1000)
         .fit(scaled, truth)
         .predict_proba(scaled)
-        for c in (1e-3, 1e-2, 1e-1)
+        for c in (1e-4, 1e-3, 1e-2, 1e-1)
     ]
-    assert min(np.abs(ours - t).max() for t in theirs) < 1e-6
+    losses = [-np.log(scores[np.arange(60), truth]) for scores in theirs]
+    best = min(losses, key=np.mean)
+    enough = best.mean() + best.std() / np.sqrt(60)
+    simplest = next(t for t, loss in zip(theirs, losses, strict=True) if loss.mean() <= enough)
+    assert np.abs(ours - simplest).max() < 1e-6
+
+
+@pytest.mark.slow
+def test_two_taps_stand_side_by_side(pictures):
+    from stages.models import network, transfer
+
+    pixels = network.read_pixels(pictures.paths, 75)
+    both = knobs(tap=["mixed0", "mixed1"])
+    assert both.taps == ["mixed0", "mixed1"] and knobs(tap="mixed1").taps == ["mixed1"]
+    trunk = transfer.trunk(both)
+    features = network.predict_on(trunk, pixels)
+    assert features.shape == (6, 256 + 288)
+    inner = trunk.get_layer("trunk")
+    first = inner(pixels / np.float32(127.5) - 1)[0].numpy().mean(axis=(1, 2))
+    assert np.allclose(features[:, :256], first, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -198,6 +218,13 @@ def test_painted_photos_are_cartoons(pictures, share, copies):
     )
     train = Pictures(pictures.paths, pictures.truth, ["cartoon", "photo"])
     more = with_painted(train, share, Path("painted"), params)
+    knobs = params.train.photo_inception.model_copy(update={"painted": share})
+    params = params.model_copy(
+        update={"train": params.train.model_copy(update={"photo_inception": knobs})}
+    )
+    checked = models.validation(models.family("photo_inception"))(params, train, Path("scratch"))
+    assert checked.truth.tolist() == more.truth.tolist()
+    assert models.validation(models.family("xception"))(params, train, Path("scratch")) is train
     assert len(more) == len(train) + copies == len(more.truth)
     assert more.paths[:6] == train.paths and (more.truth[6:] == 0).all()
     for path in more.paths[6:]:
