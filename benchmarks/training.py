@@ -95,7 +95,7 @@ class Model:
         with (
             tempfile.TemporaryDirectory() as scratch,
             registry.run(self.name),
-            clocked(network._State, "save") as saving,
+            clocked(network.State, "save") as saving,
         ):
             folder = Path(scratch)
             self.family.fit(params, self.parts, folder / "model", folder / "scratch", log)
