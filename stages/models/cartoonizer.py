@@ -6,6 +6,7 @@ photo. Photos and drawings are not paired.
 """
 
 import json
+from copy import copy
 from pathlib import Path
 
 import cv2
@@ -16,16 +17,17 @@ import tensorflow as tf
 from keras import ops
 from tqdm import tqdm
 
+from celflow import parallel
 from celflow.files import replacing, write_json
 from celflow.images import read_image
 from celflow.params import Cartoonizer, Params
-from celflow.representations import strip
+from celflow.representations import flattened, strip
 from celflow.superpixels import structure
 from stages import manifest
 from stages.manifest import Part, Pictures
 from stages.models import Draw, Log
 from stages.models import weights as released
-from stages.models.features import Features, kernel_distance
+from stages.models.features import Features, gradients, kernel_distance
 from stages.models.picture import PictureModel, tiled
 from stages.models.whitebox import (
     REACH,
@@ -129,18 +131,17 @@ class Trainer:
         return np.stack([structure(one, self.knobs.superpixels) for one in pixels])
 
     @tf.function
-    def pretrain_step(self, photos: tf.Tensor) -> dict:
-        """One step of the generator alone towards the structure of photos, uint8 [N, S, S, 3]."""
-        x = to_unit(photos)
-        flat = tf.numpy_function(self._flattened, [photos], tf.uint8)
-        flat.set_shape(x.shape)
+    def pretrain_step(self, photos: tf.Tensor, flat: tf.Tensor) -> dict:
+        """One step of the generator alone, from photos to flat ones, both uint8 [N, S, S, 3].
+
+        By pixels and their differences, so that borders stay sharp.
+        """
+        x, wanted = to_unit(photos), gradients(to_unit(flat))
         with tf.GradientTape() as tape:
-            loss = ops.mean(ops.abs(refined(x, self.generator(x, training=True)) - to_unit(flat)))
+            y = refined(x, self.generator(x, training=True))
+            loss = ops.mean(ops.abs(gradients(y) - wanted))
         self._descend(0, tape, loss, self.generator)
         return {"pretrain_loss": loss}
-
-    def _flattened(self, pixels: np.ndarray) -> np.ndarray:
-        return np.stack([structure(one, self.knobs.superpixels, power=1.0) for one in pixels])
 
     @tf.function
     def train_step(self, photos: tf.Tensor, drawings: tf.Tensor, weights: tf.Tensor) -> dict:
@@ -173,7 +174,7 @@ class Trainer:
         gradients = tape.gradient(loss, net.trainable_variables)
         self.optimizers[place].apply_gradients(zip(gradients, net.trainable_variables, strict=True))
 
-    def pulls(self, photos: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+    def pulls(self, photos: tf.Tensor, weights: np.ndarray) -> dict[str, float]:
         """How hard each weighed loss pulls at the drawing: the norm of its gradient there."""
         with tf.GradientTape(persistent=True) as tape:
             y, terms = self.terms(to_unit(photos), tf.constant(weights))
@@ -195,6 +196,12 @@ class Crops:
     def __init__(self, paths: list[str], side: int) -> None:
         self._pictures = [_short_side(path, SIDE) for path in paths]
         self._side = side
+
+    def flattened(self, backend: str) -> "Crops":
+        """The same crops of the same pictures, without the shades inside of things."""
+        flat = copy(self)
+        flat._pictures = parallel.each(flattened, self._pictures, backend, "flatten")
+        return flat
 
     def __call__(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """uint8 [N, S, S, 3]."""
@@ -220,6 +227,7 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
         for crops in (photos, drawings)
     ]
     trainer = Trainer(knobs, features, *seen)
+    flat = photos.flattened(params.data.backend) if knobs.pretrain else photos
     faces = drawings
     if knobs.face_rate > 0:
         faces = Crops(manifest.read("characters")["train"].paths, knobs.image_size)
@@ -235,21 +243,23 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
         log(step, figures)
     recent: list[dict[str, float]] = []
     for step in tqdm(range(trainer.step, knobs.steps), "cartoonizer", mininterval=5):
-        rng = np.random.default_rng([params.seed, step])
-        drawn = faces if rng.random() < knobs.face_rate else drawings
-        batch = photos(rng, knobs.batch_size), drawn(rng, knobs.batch_size)
-        weights = rng.uniform(-1, 1, (knobs.batch_size, 3)).astype(np.float32)
+        key = [params.seed, step]
+        x = tf.constant(photos(np.random.default_rng(key), knobs.batch_size))
         pretrains = step < knobs.pretrain
         if pretrains:
-            made = trainer.pretrain_step(tf.constant(batch[0]))
+            wanted = flat(np.random.default_rng(key), knobs.batch_size)
+            made = trainer.pretrain_step(x, tf.constant(wanted))
         else:
-            made = trainer.train_step(*map(tf.constant, (*batch, weights)))
+            rng = np.random.default_rng([*key, 1])
+            drawn = (faces if rng.random() < knobs.face_rate else drawings)(rng, knobs.batch_size)
+            weights = rng.uniform(-1, 1, (knobs.batch_size, 3)).astype(np.float32)
+            made = trainer.train_step(x, tf.constant(drawn), tf.constant(weights))
         recent.append({name: float(value) for name, value in made.items()})
         trainer.checkpoint.step.assign(step + 1)
         if (step + 1) % knobs.log_every == 0 or step + 1 in (knobs.pretrain, knobs.steps):
             figures = {name: float(np.mean([one[name] for one in recent])) for name in recent[0]}
             if not pretrains:
-                figures |= trainer.pulls(batch[0], weights)
+                figures |= trainer.pulls(x, weights)
             recent = []
             log(step, figures)
             _log_strip(trainer, shown, step + 1)

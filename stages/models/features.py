@@ -45,14 +45,14 @@ class Features:
     def near(self, x: Any) -> Any:
         """[N, h, w, C]: what is where (section 3.4's content and section 3.2's structure)."""
         if self._network is None:
-            return _gradients(x)
+            return gradients(x)
         return self._near(self._door(x), training=False)
 
     def kind(self, x: Any) -> Any:
         """[N, D]: what kind of picture, whatever is where; of pictures [N, H, W, 3]."""
         if self._network is None:
             scales = [
-                _gradients(ops.average_pool(x, 2 * radius + 1, strides=1, padding="same"))
+                gradients(ops.average_pool(x, 2 * radius + 1, strides=1, padding="same"))
                 for radius in (0, 1, 3)
             ]
             means = [ops.mean(one, axis=[1, 2]) for one in scales]
@@ -80,7 +80,7 @@ class Features:
         return x
 
 
-def _gradients(x: Any) -> Any:
+def gradients(x: Any) -> Any:
     """[N, H, W, 3 C]: the pixels, and their differences to right and below."""
     right = ops.pad(x[:, :, 1:] - x[:, :, :-1], [[0, 0], [0, 0], [0, 1], [0, 0]])
     below = ops.pad(x[:, 1:] - x[:, :-1], [[0, 0], [0, 1], [0, 0], [0, 0]])
