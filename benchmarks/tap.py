@@ -95,8 +95,8 @@ def main() -> None:
 
     def knobs(tap: str) -> Transfer:
         changes = {
-            "weights": weights, "tap": tap, "frozen": None, "image_size": words.side,
-            "epochs": words.epochs, "patience": None,
+            "weights": weights, "tap": tap, "frozen": None, "probe_c": None,
+            "image_size": words.side, "epochs": words.epochs, "patience": None,
         }  # fmt: skip
         return params.train.character_inception.model_copy(update=changes)
 

@@ -185,6 +185,7 @@ class Transfer(Network):
     weights: str
     tap: Tap | Annotated[list[Tap], Field(min_length=1)]
     frozen: Tap | None
+    probe_c: Annotated[float, Field(gt=0)] | None
     keep_norm: bool
     mirror: bool
 

@@ -61,15 +61,18 @@ def heated(scores: np.ndarray, temperature: float, bias: float = 0.0) -> np.ndar
 def platt(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
     """Temperature, 0.25 to 4, and bias of least log loss, for two classes (Platt 1999).
 
-    The target of a class with N pictures is (N + 1) / (N + 2), as in his section 2.2.
+    The target of a class with N pictures is (N + 1) / (N + 2), as in his section 2.2. Both classes
+    count alike: how many pictures each has here says nothing of what will be asked.
     """
     counts = np.bincount(truth, minlength=2)
     target = (counts[truth] + 1) / (counts[truth] + 2)
+    weights = 1 / counts[truth]
 
     def loss(values: np.ndarray) -> float:
         right = heated(scores, *values)[np.arange(len(truth)), truth]
         right = np.clip(right, CLOSEST, 1 - CLOSEST)
-        return float(-np.mean(target * np.log(right) + (1 - target) * np.log(1 - right)))
+        losses = target * np.log(right) + (1 - target) * np.log(1 - right)
+        return float(-np.average(losses, weights=weights))
 
     found = minimize(loss, [1.0, 0.0], method="Nelder-Mead", bounds=[TEMPERATURES, (-5, 5)]).x
     return round(float(found[0]), 4), round(float(found[1]), 4)

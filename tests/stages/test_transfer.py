@@ -20,9 +20,9 @@ from stages.manifest import Pictures
 from .conftest import ROOT
 
 KNOBS = {
-    "weights": "none", "tap": "mixed0", "frozen": None, "keep_norm": False, "image_size": 75,
-    "epochs": 1, "patience": 1, "batch_size": 4, "learning_rate": 1e-3, "weight_decay": 0.0,
-    "label_smoothing": 0.0, "dropout": 0.0, "mirror": True, "augment": {},
+    "weights": "none", "tap": "mixed0", "frozen": None, "probe_c": None, "keep_norm": False,
+    "image_size": 75, "epochs": 1, "patience": 1, "batch_size": 4, "learning_rate": 1e-3,
+    "weight_decay": 0.0, "label_smoothing": 0.0, "dropout": 0.0, "mirror": True, "augment": {},
 }  # fmt: skip
 
 
