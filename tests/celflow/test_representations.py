@@ -96,3 +96,17 @@ def test_any_size_goes_through(height, width, seed):
     for method in ("felzenszwalb", "slic"):
         shown = representations.strip(pixels, pixels, method)
         assert shown.shape == (height, 5 * width, 3) and shown.dtype == np.uint8
+
+
+def test_flattening_takes_shades_and_keeps_borders():
+    halves = np.full((64, 64, 3), 60, np.uint8)
+    halves[:, 32:] = 190
+    kept = representations.flattened(halves)
+    assert np.array_equal(kept[:, :30], halves[:, :30])
+    assert np.array_equal(kept[:, 34:], halves[:, 34:])
+    grain = np.random.default_rng(0).normal(0, 6, halves.shape)
+    shaded = (halves + grain).clip(0, 255).astype(np.uint8)
+    flat = representations.flattened(shaded).astype(float)
+    for half in (np.s_[8:-8, 8:24], np.s_[8:-8, 40:56]):
+        assert flat[half].std() < shaded[half].std() / 2
+    assert np.abs(flat[:, 33:].mean() - flat[:, :31].mean() - 130) < 4

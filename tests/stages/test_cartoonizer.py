@@ -100,6 +100,16 @@ def test_released_weights_of_another_size_are_refused(tmp_path):
         weights.load(again, str(tmp_path / "nothing.npz"), "cartoonizer")
 
 
+def test_flat_crops_are_of_the_same_places(tmp_path):
+    blocks = np.kron(noise(9, 9, 3) * 127 + 128, np.ones((32, 32, 1))).astype(np.uint8)
+    path = tmp_path / "blocks.png"
+    path.write_bytes(encode_png(blocks))
+    crops = cartoonizer.Crops([str(path)], 48)
+    flat = crops.flattened("threading")
+    ours, theirs = (one(np.random.default_rng(3), 8).astype(int) for one in (crops, flat))
+    assert np.median(np.abs(ours - theirs)) == 0 and len(np.unique(ours[:, 0, 0], axis=0)) > 1
+
+
 @pytest.fixture
 def ready(project):
     params = project.configure({"train": {"cartoonizer": TINY}})
