@@ -101,9 +101,8 @@ def test_any_size_goes_through(height, width, seed):
 def test_flattening_takes_shades_and_keeps_borders():
     halves = np.full((64, 64, 3), 60, np.uint8)
     halves[:, 32:] = 190
-    kept = representations.flattened(halves)
-    assert np.array_equal(kept[:, :30], halves[:, :30])
-    assert np.array_equal(kept[:, 34:], halves[:, 34:])
+    kept = representations.flattened(halves).astype(int)
+    assert np.abs(kept - halves)[8:-8].max() <= 2  # the upper rim blends at half the size
     grain = np.random.default_rng(0).normal(0, 6, halves.shape)
     shaded = (halves + grain).clip(0, 255).astype(np.uint8)
     flat = representations.flattened(shaded).astype(float)
