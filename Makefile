@@ -13,7 +13,7 @@ repro: .venv/installed ## Run what changed of the pipeline.
 	dvc repro
 
 test: .venv/installed ## The whole test suite, in two processes.
-	pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	pytest -n 2 --no-loadscope-reorder
 
 lint: .venv/installed ## Formatter, linter, types.
 	ruff format --check .

@@ -4,11 +4,13 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
+from xdist.scheduler import LoadFileScheduling
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
@@ -25,13 +27,24 @@ settings.load_profile("celflow")
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what shares a fixture in one worker: a file, and all of e2e, which comes first."""
-    items.sort(key=lambda item: "e2e" not in item.path.parts)  # it takes longest
-    for item in items:
-        group = "e2e" if "e2e" in item.path.parts else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    """What takes longest comes first."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
+
+
+class Rooms(LoadFileScheduling):
+    """Keeps what shares a fixture in one worker: a file, and all of e2e, which shares a house.
+
+    xdist's own groups have no effect under pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "e2e" if "/e2e/" in nodeid else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Rooms:
+    """Whom xdist asks which worker gets which test."""
+    return Rooms(config, log)
 
 
 @pytest.fixture
