@@ -52,7 +52,7 @@ def fit(
     keras.utils.set_random_seed(params.seed)
     tf.config.experimental.enable_op_determinism()
     train, val = parts["train"], parts["val"]
-    pixels, val_pixels = (read_pixels(p.paths, knobs.image_size) for p in (train, val))
+    val_pixels = read_pixels(val.paths, knobs.image_size)
 
     state = State.load(scratch)
     if state is None:
@@ -80,6 +80,8 @@ def fit(
                 "val_accuracy": metrics.accuracy(val.truth, scores)})  # fmt: skip
         state.network.save(folder / MODEL_FILE)
         return
+
+    pixels = read_pixels(train.paths, knobs.image_size)
 
     def one_epoch(epoch: int) -> dict[str, float]:
         # Own randomness for each epoch, whatever ran before: a resumed fit sees the same.
