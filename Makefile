@@ -2,15 +2,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+JOBS ?= 2
+THREADS ?= $(shell expr \( $$(getconf _NPROCESSORS_ONLN) + $(JOBS) - 1 \) / $(JOBS))
 
 .PHONY: demo repro test lint format bench results lock clean
 
-demo: .venv/installed ## Train on the built-in sample, start everything, Ctrl-C stops it.
-	dvc repro
+demo: repro ## Train on the built-in sample, start everything, Ctrl-C stops it.
 	celflow up $(UP)
 
-repro: .venv/installed ## Run what changed of the pipeline.
-	dvc repro
+repro: .venv/installed ## Run what changed of the pipeline, $(JOBS) models at a time.
+	dvc repro split
+	dvc stage list --name-only | sed -n s/^register@//p | \
+		OMP_NUM_THREADS=$(THREADS) TF_NUM_INTRAOP_THREADS=$(THREADS) \
+		xargs -P $(JOBS) -I {} dvc --wait-for-lock repro --single-item \
+		train@{} evaluate@{} export@{} register@{}
 
 test: .venv/installed ## The whole test suite, in two processes.
 	pytest -n 2 --no-loadscope-reorder

@@ -1,6 +1,7 @@
 """Write whole or not at all: beside first, then rename."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,9 +25,9 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; makes its folder."""
+    """Write a file whole or not at all, whoever else writes it; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     beside.write_bytes(content)
     beside.replace(path)
 

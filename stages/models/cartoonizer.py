@@ -28,6 +28,7 @@ from stages.manifest import Part, Pictures
 from stages.models import Draw, Log
 from stages.models import weights as released
 from stages.models.features import Features, gradients, kernel_distance
+from stages.models.graph import variables
 from stages.models.picture import PictureModel, tiled
 from stages.models.whitebox import (
     REACH,
@@ -382,4 +383,4 @@ def export(folder: Path, labels: list[str]) -> PictureModel:
 
     styles = ("sharpness", "abstraction")
     ways = {"serving_default": ((), draw), "pixels": ((), draw), "styled": (styles, draw)}
-    return PictureModel(ways, model)
+    return PictureModel(ways, variables(model))

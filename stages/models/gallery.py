@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from celflow.errors import UserError
 from celflow.files import write_json
-from stages.models.graph import Classifier, decode, each_image, resize
+from stages.models.graph import Classifier, decode, each_image, resize, variables
 
 UNKNOWN = "unknown"
 GALLERY_FILE = "gallery.json"
@@ -81,7 +81,7 @@ class Encoder(tf.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        self.model = model
+        self.state = variables(model)
         spec = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
         self.encode = tf.function(lambda x: model(x, training=False), input_signature=[spec])
 

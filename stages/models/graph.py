@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from stages.models.calibration import CLOSEST, UNSURE, Calibration
+
+if TYPE_CHECKING:  # half of the models served are no networks
+    import keras
 
 
 def decode(data: tf.Tensor) -> tf.Tensor:
@@ -57,13 +61,18 @@ def each_image(
         return tf.identity(rows[:-1])
 
 
+def variables(model: "keras.Model") -> list[tf.Variable]:
+    """What a SavedModel must hold of a Keras model; all of it would bring graphs of its own."""
+    return [variable.value for variable in model.variables]
+
+
 class Classifier(tf.Module):
     """A served classifier.
 
     labels: names of the classes; `scores` come in this order, in every row.
     per_image: uint8 [H, W, 3] to whatever `head` takes a batch of.
     head: [N, ...] to float32 [N, C], rows adding up to 1.
-    state: the Keras model or variables that `head` uses, so that they are saved too.
+    state: the variables that `head` uses, so that they are saved too.
 
     It answers `scores` (float32 [N, C]), `classes` (string [N, C]) and `verdict` (string [N]): the
     best name, or "unsure" between the thresholds of `calibration`, which is set before saving.
@@ -74,13 +83,15 @@ class Classifier(tf.Module):
         labels: list[str],
         per_image: Callable[[tf.Tensor], tf.Tensor],
         head: Callable[[tf.Tensor], tf.Tensor],
-        state: object = None,
+        state: list[tf.Variable] | None = None,
     ) -> None:
         super().__init__()
         self.state = state
         self._labels = tf.constant(labels)
         self._per_image = per_image
-        self._head = head
+        # One graph for both signatures; as an attribute it would be saved once more.
+        shared = tf.function(head)
+        self._head = lambda batch: shared(batch)
         self.calibration = Calibration()
 
     def _answer(self, batch: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -15,7 +15,7 @@ from celflow.params import Augment, Network, Params
 from stages.manifest import Part, Pictures
 from stages.models import Log
 from stages.models.augment import vary
-from stages.models.graph import Classifier, decode, resize
+from stages.models.graph import Classifier, decode, resize, variables
 
 MODEL_FILE = "model.keras"
 
@@ -152,7 +152,10 @@ def export(folder: Path, labels: list[str]) -> Classifier:
     model = keras.models.load_model(folder / MODEL_FILE)
     side = model.input_shape[1]
     return Classifier(
-        labels, lambda image: resize(image, side), lambda batch: model(batch, training=False), model
+        labels,
+        lambda image: resize(image, side),
+        lambda batch: model(batch, training=False),
+        variables(model),
     )
 
 

@@ -58,11 +58,13 @@ class PictureModel(tf.Module):
 
     ways: signatures by name, each with the names of its further inputs (float32 [N]) and a function
     of uint8 [H, W, 3] and those inputs' values; `serving_default` and `pixels` must be there.
-    state: the Keras model that they use, so that it is saved too.
+    state: the variables that they use, so that they are saved too.
     """
 
     def __init__(
-        self, ways: dict[str, tuple[tuple[str, ...], Callable[..., tf.Tensor]]], state: object
+        self,
+        ways: dict[str, tuple[tuple[str, ...], Callable[..., tf.Tensor]]],
+        state: list[tf.Variable],
     ) -> None:
         super().__init__()
         self.state = state

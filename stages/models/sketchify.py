@@ -14,6 +14,7 @@ from celflow.errors import UserError
 from celflow.params import Params
 from stages.manifest import Part, Pictures
 from stages.models import Draw, Log, network, opencv_ops, sketches, unet, weights
+from stages.models.graph import variables
 from stages.models.network import MODEL_FILE
 from stages.models.picture import PictureModel, tiled
 
@@ -161,7 +162,7 @@ def export(folder: Path, labels: list[str]) -> PictureModel:
     def draw(image: tf.Tensor) -> tf.Tensor:
         return drawn(image, model)
 
-    return PictureModel({"serving_default": ((), draw), "pixels": ((), draw)}, model)
+    return PictureModel({"serving_default": ((), draw), "pixels": ((), draw)}, variables(model))
 
 
 def drawn(image: tf.Tensor, model: keras.Model) -> tf.Tensor:

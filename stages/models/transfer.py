@@ -7,6 +7,7 @@ checkpoints/features/ because they never change. Then trunk and layer are tuned 
 import hashlib
 import warnings
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import keras
@@ -16,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from celflow.errors import UserError
-from celflow.files import replacing
+from celflow.files import write_bytes
 from celflow.params import Params, Transfer
 from stages.manifest import Part, Pictures
 from stages.models import Log, network
@@ -102,13 +103,14 @@ def frozen_features(features: keras.Model, knobs: Transfer, pictures: Pictures) 
         digest.update(np.ascontiguousarray(weight).tobytes())
     for path in pictures.paths:
         digest.update(Path(path).read_bytes())
-    kept = FEATURES / digest.hexdigest()[:32]
-    if not kept.is_dir():
+    kept = FEATURES / f"{digest.hexdigest()[:32]}.npy"
+    if not kept.is_file():
         print(f"features of {len(pictures)} pictures at {', '.join(knobs.taps)}", flush=True)
         pixels = network.read_pixels(pictures.paths, knobs.image_size)
-        with replacing(kept) as folder:
-            np.save(folder / "features.npy", network.predict_on(features, pixels))
-    return np.load(kept / "features.npy")
+        file = BytesIO()
+        np.save(file, network.predict_on(features, pixels))
+        write_bytes(kept, file.getvalue())
+    return np.load(kept)
 
 
 def build(classes: int, knobs: Transfer, train: Pictures, val: Pictures) -> keras.Model:
@@ -162,8 +164,10 @@ def _losses(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def mirrored(model: keras.Model) -> keras.Model:
     """The mean of the answers to a picture and to its mirror image."""
     inputs = keras.Input(model.input_shape[1:])
-    answers = [model(inputs), model(ops.flip(inputs, axis=2))]
-    return keras.Model(inputs, layers.average(answers))
+    # Both in one batch: two calls would be two graphs.
+    answers = model(ops.concatenate([inputs, ops.flip(inputs, axis=2)]))
+    pairs = ops.reshape(answers, (2, -1, answers.shape[-1]))
+    return keras.Model(inputs, ops.mean(pairs, axis=0))
 
 
 def fit(
