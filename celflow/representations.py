@@ -14,7 +14,7 @@ from celflow.superpixels import Method, structure
 ALPHA = 0.8  # share of the luminance in the texture (section 3.3)
 LUMINANCE = (0.299, 0.587, 0.114)
 RADIUS, EPSILON = 5, 0.2  # of the surface's guided filter; pixels from -1 to 1
-MEAN_SHIFT = (8, 24)  # px and levels around each pixel
+MEAN_SHIFT = (8, 16)  # px and levels around each pixel
 
 Mean = Callable[[Any], Any]
 
@@ -61,7 +61,7 @@ def surface(pixels: np.ndarray) -> np.ndarray:
 def flattened(pixels: np.ndarray) -> np.ndarray:
     """uint8 [H, W, 3] of uint8 [H, W, 3]: no shades inside of things, edges kept.
 
-    Mean shift filtering (Comaniciu and Meer 2002, section 4.1) over 17 px and 24 levels, first at
+    Mean shift filtering (Comaniciu and Meer 2002, section 4.1) over 17 px and 16 levels, first at
     half the size.
     """
     return cv2.pyrMeanShiftFiltering(pixels, *MEAN_SHIFT)

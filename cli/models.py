@@ -23,30 +23,35 @@ class Alias(str, Enum):
 
 
 def list_models() -> None:
-    """List every registered version with its alias, figures and origin."""
+    """List every registered version with its alias, the figure of its gate, and its origin."""
     from datetime import datetime
 
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    from celflow import registry
+    from celflow import params, registry
 
     names = registry.models()
     if not names:
         raise UserError("the registry has no models yet: run `dvc repro`")
-    columns = ("model", "version", "alias", "accuracy", "balanced", "data", "commit", "made")
-    table = Table(*columns)
+    gate = params.load().registry.gate
+    table = Table(box=box.SIMPLE)
+    # In a narrow terminal the origin gives way, and nothing else.
+    kept = {"model": max(map(len, names)), "version": 7, "alias": 10, "figure": 14, "made": 10}
+    for column in (*kept, "data", "commit"):
+        table.add_column(column, no_wrap=True, min_width=kept.get(column, 0))
     for name in names:
         for v in registry.versions(name):
+            key = getattr(gate, v.tags["task"])
             table.add_row(
                 name,
                 str(v.version),
                 ", ".join(v.aliases),
-                *(f"{v.metrics[key]:.4f}" if key in v.metrics else "-"
-                  for key in ("accuracy", "balanced_accuracy")),
+                f"{key.split('_')[0]} {v.metrics[key]:.3f}" if key in v.metrics else "-",
+                f"{datetime.fromtimestamp(v.created):%Y-%m-%d}",
                 v.tags.get("data_hash", "-")[:8],
                 v.tags.get("git_commit", "-")[:8],
-                f"{datetime.fromtimestamp(v.created):%Y-%m-%d %H:%M}",
             )  # fmt: skip
     Console().print(table)
 
