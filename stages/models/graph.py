@@ -63,7 +63,7 @@ def each_image(
 
 def variables(model: "keras.Model") -> list[tf.Variable]:
     """What a SavedModel must hold of a Keras model; all of it would bring graphs of its own."""
-    return [variable.value for variable in model.variables]
+    return [weight.value for weight in model.weights]  # without the seeds of dropout
 
 
 class Classifier(tf.Module):
