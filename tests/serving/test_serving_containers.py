@@ -340,9 +340,8 @@ def test_config_files_survive_a_round_trip_through_their_protos(name: str) -> No
 
 def test_batching_is_sound() -> None:
     batching = parse("batching")
-    sizes = list(batching.allowed_batch_sizes)
-    assert sizes == sorted(set(sizes))
-    assert sizes[-1] == batching.max_batch_size.value, "TensorFlow Serving refuses anything else"
+    assert not batching.allowed_batch_sizes, "a batch that is filled up costs as much as a full one"
+    assert batching.max_batch_size.value >= 2 and batching.num_batch_threads.value >= 1
 
 
 @pytest.fixture
