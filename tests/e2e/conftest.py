@@ -93,7 +93,10 @@ class Project:
     def environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "CELFLOW_"))}
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-        return {**kept, "PATH": path, "PYTHONPATH": str(self.folder), "COLUMNS": "200"}
+        # Sums of another number of threads are others, and so are figures.
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), "1")
+        own = {"PATH": path, "PYTHONPATH": str(self.folder), "COLUMNS": "200"}
+        return {**kept, **threads, **own}
 
     def run(self, *words: object, code: int = 0) -> subprocess.CompletedProcess:
         """Run a command to its end, and look at its exit code."""
@@ -205,7 +208,7 @@ def trained(tmp_path_factory) -> House:
     house = House(project.folder)
     if hasattr(os, "sched_setaffinity"):  # this process has the most to do: all cores are its
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
-    house.run("make", "--old-file", ".venv/installed", "repro")
+    house.run("make", "--old-file", ".venv/installed", "repro", "THREADS=1")
     house.configure({"train": {"colours": {"threshold": 1.0}, "xception": {"epochs": 2}}})
     house.run("dvc", "repro", "register@colours", "register@xception")
     house.configure(SMALL | {"train": {**SMALL["train"], "colours": {"threshold": "tuned"}}})
