@@ -43,7 +43,7 @@ def list_models() -> None:
         table.add_column(column, no_wrap=True, min_width=kept.get(column, 0))
     for name in names:
         for v in registry.versions(name):
-            key = getattr(gate, v.tags["task"])
+            key = getattr(gate, v.tags.get("task", ""), "")  # others may register, too
             table.add_row(
                 name,
                 str(v.version),
