@@ -2,6 +2,7 @@
 
     python -m benchmarks.sketchify FOLDER            # a folder of drawings; trains first
     python -m benchmarks.sketchify FOLDER --released # measures the weights of the repository
+    python -m benchmarks.sketchify --sheet           # draws faces with them, docs/sketchify.png
 
 Writes the model, its figures and a sheet of the drawings of the test (binary, ours, true) into
 --out; with --release, also the weights into stages/models/released/. Killed, it goes on where it
@@ -15,16 +16,20 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import keras
 import numpy as np
+import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
 from celflow.files import write_bytes, write_json
 from celflow.images import encode_png
 from celflow.params import Split
+from stages.drawing.cast import CAST
+from stages.drawing.pictures import draw_illustration
 from stages.manifest import Pictures
-from stages.models import sketchify, weights
+from stages.models import sketches, sketchify, unet, weights
 from stages.split import deal, fingerprint, near_groups
 
 KNOBS = {
@@ -32,6 +37,8 @@ KNOBS = {
     "learning_rate": 2e-3, "square_weight": 4.0, "edge_weight": 0.5, "ssim_weight": 0.2,
     "init": "none",
 }  # fmt: skip
+SHEET = Path(__file__).parents[1] / "docs/sketchify.png"
+FACES = ((0, 1), (1, 3), (2, 6), (3, 4), (6, 7))  # number in the sample's cast, seed of a portrait
 SPLIT = Split(test=0.19, val=0.06, near=8, source="", test_sources=None, hold_back=[])
 
 
@@ -49,9 +56,24 @@ def parts_of(folder: Path, seed: int) -> dict:
     return found
 
 
+def sheet() -> np.ndarray:
+    """uint8 [H, W, 3]: a row a face of the sample's cast: drawing, binary, ours, true sketch."""
+    network = unet.build(KNOBS["width"])
+    weights.load(network, "released", sketchify.NAME)
+    rows = []
+    for number, seed in FACES:
+        drawing = draw_illustration(CAST[number], 256, 307, np.random.default_rng(seed))[:256]
+        grey = cv2.cvtColor(drawing, cv2.COLOR_RGB2GRAY)
+        ours = sketchify.drawn(tf.constant(drawing), network).numpy()
+        others = [np.dstack([one] * 3) for one in (sketches.binarize(grey), sketches.sketch(grey))]
+        rows.append(np.hstack([drawing, others[0], ours, others[1]]))
+    return np.vstack(rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--sheet", action="store_true", help=f"write {SHEET.name} and stop")
     parser.add_argument("--out", type=Path, default=Path("build/sketchify"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--released", action="store_true", help="measure, do not train")
@@ -60,6 +82,11 @@ def main() -> None:
         kind = int if value is None else type(value)
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=value)
     args = parser.parse_args()
+    if args.sheet:
+        write_bytes(SHEET, encode_png(sheet()))
+        return
+    if args.folder is None:
+        parser.error("name a folder of drawings, or --sheet")
     if args.released:
         args.init, args.epochs = "released", 0
     knobs = SimpleNamespace(**{name: getattr(args, name) for name in KNOBS})
@@ -71,10 +98,10 @@ def main() -> None:
     start = time.perf_counter()
     sketchify.fit(params, parts, model, scratch, lambda *_: None)
     seconds = time.perf_counter() - start
-    figures, sheet = sketchify.measure(sketchify.painter(model), params, parts)
+    figures, worst = sketchify.measure(sketchify.painter(model), params, parts)
     shutil.rmtree(scratch, ignore_errors=True)
     write_json(args.out / "figures.json", {"counts": counts, "seconds": seconds, **figures})
-    write_bytes(args.out / "sheet.png", encode_png(sheet))
+    write_bytes(args.out / "sheet.png", encode_png(worst))
     if args.release:
         network = keras.models.load_model(model / sketchify.MODEL_FILE)
         weights.save(network, weights.RELEASED / "sketchify.npz")
