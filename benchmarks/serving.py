@@ -3,6 +3,7 @@
 Closed loop, 32 single-image requests in flight, from a load generator in a process of its own, on
 the models below exports/ (or a small one built here). Every ratio is of figures taken in this run,
 in turns, on the same model and the same images. `--backend docker` measures TensorFlow Serving.
+Flags of the server come last: `-- --tensorflow_intra_op_parallelism=1`.
 """
 
 import argparse
@@ -138,6 +139,7 @@ class Bench:
     def __init__(self, words: argparse.Namespace, scratch: Path, stack: ExitStack) -> None:
         self.scratch = scratch
         self.backend: backends.Backend = words.backend
+        self.flags: list[str] = words.flags
         self.seconds = 2.0 if words.quick else 10.0
         self.rounds = 1 if words.quick else 5
         self.swaps = (5, 500) if words.quick else (20, 10_000)
@@ -200,7 +202,7 @@ class Bench:
         (served / "models.config").write_text(text_format.MessageToString(config(served, first)))
         grpc_port, rest_port = free_ports(2)
         launch = backends.launch(
-            self.backend, "127.0.0.1", grpc_port, rest_port, served / "models.config"
+            self.backend, "127.0.0.1", grpc_port, rest_port, served / "models.config", self.flags
         )
         log = self.scratch / "server.log"
         address = f"127.0.0.1:{grpc_port}"
@@ -483,6 +485,7 @@ def main() -> None:
         "--backend", type=backends.Backend, default=backends.Backend.embedded,
         help="auto, binary, docker or embedded (default: embedded)",
     )  # fmt: skip
+    parser.add_argument("flags", nargs="*", help="after --: more flags of the server")
     words = parser.parse_args()
     chosen = words.only.split(",")
     if unknown := set(chosen) - set(FIGURES):

@@ -65,7 +65,7 @@ def main() -> None:
     from serving.server.loader import Loader
     from serving.server.saved_model import prepare_devices
 
-    prepare_devices()
+    prepare_devices(flags.intra_op_threads, flags.inter_op_threads)
     # What TensorFlow has made stays: to look through it, after each unload and else now and then,
     # would stop every request for a third of a second.
     gc.collect()

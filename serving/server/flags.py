@@ -26,10 +26,7 @@ UNSUPPORTED = [
     "rest_api_enable_cors_support",
     "saved_model_tags",
     "skip_initialize_tpu",
-    "tensorflow_inter_op_parallelism",
-    "tensorflow_intra_op_parallelism",
     "tensorflow_session_config_file",
-    "tensorflow_session_parallelism",
     "thread_pool_factory_config_file",
     "use_alts_credentials",
     "use_tflite_model",
@@ -67,6 +64,19 @@ class Flags:
     allow_version_labels_for_unavailable_models: bool
     enable_grpc_healthcheck_service: bool
     prefer_tflite_model: bool
+    tensorflow_session_parallelism: int
+    tensorflow_intra_op_parallelism: int
+    tensorflow_inter_op_parallelism: int
+
+    @property
+    def intra_op_threads(self) -> int:
+        """Threads that work on one operation; 0 is TensorFlow's choice."""
+        return self.tensorflow_intra_op_parallelism or self.tensorflow_session_parallelism
+
+    @property
+    def inter_op_threads(self) -> int:
+        """Operations that run at a time; 0 is TensorFlow's choice."""
+        return self.tensorflow_inter_op_parallelism or self.tensorflow_session_parallelism
 
     def address(self, port: int) -> str:
         """`host:port`, as gRPC and people write it."""
@@ -174,6 +184,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     switch("enable_grpc_healthcheck_service", False, "offer gRPC's health service")
     switch("prefer_tflite_model", False, "load model.tflite where a version has one")
+    add("tensorflow_session_parallelism", _whole, 0, "both of the next two; 0 = a thread a core")
+    add("tensorflow_intra_op_parallelism", _whole, 0, "threads for one operation of a model")
+    add("tensorflow_inter_op_parallelism", _whole, 0, "operations of a model that run at a time")
     switch("version", False, "print the version and exit")
     return parser
 
@@ -190,6 +203,13 @@ def _count(text: str) -> int:
     if count < 1:
         raise argparse.ArgumentTypeError(f"{count} is not at least 1")
     return count
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is below 0")
+    return number
 
 
 def _seconds(text: str) -> float:

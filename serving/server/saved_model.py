@@ -19,8 +19,15 @@ from serving.tensors import Array
 TAGS = [tf.saved_model.SERVING]
 
 
-def prepare_devices() -> None:
-    """Take GPU memory as it is needed, so that a training beside the server has some too."""
+def prepare_devices(intra_op_threads: int, inter_op_threads: int) -> None:
+    """Take GPU memory as it is needed, so that a training beside the server has some too.
+
+    Args:
+        intra_op_threads: that work on one operation; 0 is TensorFlow's choice.
+        inter_op_threads: operations that run at a time; likewise.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(intra_op_threads)
+    tf.config.threading.set_inter_op_parallelism_threads(inter_op_threads)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
 
@@ -89,11 +96,13 @@ class _Fetch:
 
 def _session(folder: Path) -> Any:
     """A session with the model in it; it is closed when nothing refers to it any more."""
-    options = tf.compat.v1.GPUOptions(allow_growth=True)
-    graph = tf.Graph()
-    session = tf.compat.v1.Session(
-        graph=graph, config=tf.compat.v1.ConfigProto(gpu_options=options)
+    config = tf.compat.v1.ConfigProto(
+        gpu_options=tf.compat.v1.GPUOptions(allow_growth=True),
+        intra_op_parallelism_threads=tf.config.threading.get_intra_op_parallelism_threads(),
+        inter_op_parallelism_threads=tf.config.threading.get_inter_op_parallelism_threads(),
     )
+    graph = tf.Graph()
+    session = tf.compat.v1.Session(graph=graph, config=config)
     with graph.as_default():
         tf.compat.v1.saved_model.load(session, TAGS, str(folder))
     graph.finalize()

@@ -216,7 +216,10 @@ class Crops:
 
 
 def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log) -> None:
-    """Train on the photos and drawings of train, and on faces at a rate."""
+    """Train on the photos and drawings of train, and on faces at a rate.
+
+    With 0 steps the model is what `init` says.
+    """
     knobs = params.train.cartoonizer
     keras.utils.set_random_seed(params.seed)
     features = Features(knobs.features)
@@ -242,6 +245,8 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
         print(f"resumes after step {trainer.step}")
     for step, figures in history:
         log(step, figures)
+    if knobs.steps == 0:
+        log(0, {})
     recent: list[dict[str, float]] = []
     for step in tqdm(range(trainer.step, knobs.steps), "cartoonizer", mininterval=5):
         key = [params.seed, step]

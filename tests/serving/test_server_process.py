@@ -77,6 +77,19 @@ def test_defaults_are_those_of_the_real_server() -> None:
     assert not flags.prefer_tflite_model
 
 
+@pytest.mark.parametrize(
+    ("words", "intra", "inter"),
+    [
+        ([], 0, 0),
+        (["--tensorflow_session_parallelism=3"], 3, 3),
+        (["--tensorflow_session_parallelism=3", "--tensorflow_intra_op_parallelism=1"], 1, 3),
+    ],
+)
+def test_threads_of_tensorflow(words: list[str], intra: int, inter: int) -> None:
+    flags = command_line.parse(["--model_base_path=/m", *words])
+    assert (flags.intra_op_threads, flags.inter_op_threads) == (intra, inter)
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         command_line.parse(["--version"])

@@ -149,6 +149,14 @@ def test_what_was_killed_goes_on_where_it_stopped(ready, monkeypatch):
     assert all(np.array_equal(a, b) for a, b in zip(whole, again, strict=True))
 
 
+def test_without_steps_it_stays_as_it_begins(ready):
+    ready.configure({"train": {"cartoonizer": {"steps": 0}}})
+    weights, logged = fit(load(), "untrained")
+    first = generator(TINY["channels"], TINY["blocks"]).get_weights()
+    assert len(logged) == 1
+    assert all(np.array_equal(a, b) for a, b in zip(weights, first, strict=True))
+
+
 def test_it_is_measured_and_served(ready):
     fit(load(), "cartoonizer")
     folder = Path("models/cartoonizer")
