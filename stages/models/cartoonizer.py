@@ -328,7 +328,11 @@ def drawn(
 
     def paint(pixels: tf.Tensor) -> tf.Tensor:
         x = pixels / 127.5 - 1
-        x = (1 - abstraction) * x + abstraction * surface(x)
+        x = tf.cond(  # the surface takes as long as the network
+            tf.convert_to_tensor(abstraction) > 0,
+            lambda: (1 - abstraction) * x + abstraction * surface(x),
+            lambda: x,
+        )
         return (refined(x, model(x, training=False), epsilon) + 1) * 127.5
 
     return tiled(image, paint, STRIDE, REACH)

@@ -62,7 +62,9 @@ def guided_filter(guide: Any, x: Any, radius: int, epsilon: Any) -> Any:
     """`celflow.representations.guided_filter` of tensors, float32 [N, H, W, C]."""
 
     def mean(tensor: Any) -> Any:  # padding does not count in it
-        return ops.average_pool(tensor, 2 * radius + 1, strides=1, padding="same")
+        for window in ((2 * radius + 1, 1), (1, 2 * radius + 1)):
+            tensor = ops.average_pool(tensor, window, strides=1, padding="same")
+        return tensor
 
     return representations.guided_filter(guide, x, mean, epsilon)
 
