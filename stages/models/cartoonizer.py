@@ -7,6 +7,7 @@ photo. Photos and drawings are not paired.
 
 import json
 from copy import copy
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -29,7 +30,7 @@ from stages.models import Draw, Log
 from stages.models import weights as released
 from stages.models.features import Features, gradients, kernel_distance
 from stages.models.graph import variables
-from stages.models.picture import PictureModel, tiled
+from stages.models.picture import PictureModel, drawing, tiled
 from stages.models.whitebox import (
     REACH,
     STRIDE,
@@ -66,6 +67,7 @@ class Trainer:
             "texture": discriminator(knobs.judge_channels, 1),
         }
         released.load(self.generator, knobs.init, "cartoonizer")
+        self.draw = drawing(partial(drawn, model=self.generator))
         # The judges know nothing at first, so what they say counts little.
         warm_up = knobs.steps // 20
         schedule = keras.optimizers.schedules.CosineDecay(
@@ -305,19 +307,14 @@ def _short_side(path: str, side: int) -> np.ndarray:
 
 
 def _log_strip(trainer: Trainer, shown: list[np.ndarray], step: int) -> None:
-    draw = _draw(trainer.generator)
-    rows = [strip(pixels, draw(pixels), trainer.knobs.superpixels) for pixels in shown]
+    rows = [strip(pixels, trainer.draw(pixels), trainer.knobs.superpixels) for pixels in shown]
     if rows and mlflow.active_run():
         mlflow.log_image(np.concatenate(rows), key="strip", step=step)
 
 
 def painter(folder: Path) -> Draw:
     """The trained model, without styles: what is served."""
-    return _draw(keras.models.load_model(folder / MODEL_FILE))
-
-
-def _draw(model: keras.Model) -> Draw:
-    return lambda pixels: drawn(tf.constant(pixels), model).numpy()
+    return drawing(partial(drawn, model=keras.models.load_model(folder / MODEL_FILE)))
 
 
 def drawn(

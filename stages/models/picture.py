@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from stages.models import Draw
 from stages.models.graph import decode, each_image
 
 MOST = 4 * 1024 * 1024  # pixels of a picture: 4 megapixels
@@ -51,6 +52,13 @@ def tiled(image: tf.Tensor, paint: Paint, stride: int, reach: int, tile: int = T
     grid = tf.reshape(tiles, [counts[0], counts[1], inner[0], inner[1], 3])
     whole = tf.reshape(tf.transpose(grid, [0, 2, 1, 3, 4]), [*tf.unstack(counts * inner), 3])
     return whole[: size[0], : size[1]]
+
+
+def drawing(paint: Callable[[tf.Tensor], tf.Tensor]) -> Draw:
+    """The same of arrays, as it is served: one graph for every size."""
+    picture = tf.TensorSpec([None, None, 3], tf.uint8)
+    graph = tf.function(paint, input_signature=[picture])
+    return lambda pixels: graph(pixels).numpy()
 
 
 class PictureModel(tf.Module):

@@ -3,6 +3,7 @@
 It is taught and measured on pairs that `stages.models.sketches` makes from drawings.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from stages.manifest import Part, Pictures
 from stages.models import Draw, Log, network, opencv_ops, sketches, unet, weights
 from stages.models.graph import variables
 from stages.models.network import MODEL_FILE
-from stages.models.picture import PictureModel, tiled
+from stages.models.picture import PictureModel, drawing, tiled
 
 import keras  # isort: skip  (network.py quiets TensorFlow first)
 import tensorflow as tf  # isort: skip
@@ -116,7 +117,7 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
 def painter(folder: Path) -> Draw:
     """The trained model: what is served."""
     model = keras.models.load_model(folder / MODEL_FILE, compile=False)
-    return lambda pixels: drawn(tf.constant(pixels), model).numpy()
+    return drawing(partial(drawn, model=model))
 
 
 def measure(
