@@ -487,6 +487,7 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("flags", nargs="*", help="after --: more flags of the server")
     words = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it started ends, too
     chosen = words.only.split(",")
     if unknown := set(chosen) - set(FIGURES):
         parser.error(f"no figure {', '.join(unknown)}: choose of {', '.join(FIGURES)}")
