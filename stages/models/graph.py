@@ -8,11 +8,11 @@ import tensorflow as tf
 
 from stages.models.calibration import CLOSEST, UNSURE, Calibration
 
-MARKS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")  # what pictures begin with
-AT_A_TIME = 16  # pictures of a batch; more cores than that wait
-
 if TYPE_CHECKING:  # half of the models served are no networks
     import keras
+
+MARKS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")  # what pictures begin with
+AT_A_TIME = 16  # pictures of a batch; more cores than that stay idle
 
 
 def decode(data: tf.Tensor) -> tf.Tensor:
@@ -59,7 +59,7 @@ def each_image(
     traced = tf.function(per_image).get_concrete_function(row)
     one = traced.structured_outputs
     spec = tf.TensorSpec(one.shape, one.dtype)  # an empty batch must know it, too
-    return tf.map_fn(per_image, rows, fn_output_signature=spec, parallel_iterations=AT_A_TIME)
+    return tf.map_fn(traced, rows, fn_output_signature=spec, parallel_iterations=AT_A_TIME)
 
 
 def variables(model: "keras.Model") -> list[tf.Variable]:
