@@ -229,7 +229,7 @@ class Sketchify(_Section):
     batch_size: Positive
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
     patch: Annotated[int, Field(ge=16, le=512, multiple_of=16)]
-    square_weight: Weight
+    psnr_weight: Weight
     edge_weight: Weight
     ssim_weight: Weight
 

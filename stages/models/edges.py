@@ -25,7 +25,7 @@ def lost_edges_in_graph(image: "tf.Tensor", block: int, c: int) -> "tf.Tensor":
     """`lost_edges` in TensorFlow's ops: the same number."""
     from stages.models import opencv_ops
 
-    grey = opencv_ops.grey(opencv_ops.planes(image))
+    grey = opencv_ops.grey(image)
     median = opencv_ops.median(grey)
     return opencv_ops.edge_pixels(grey, block, c) - opencv_ops.edge_pixels(median, block, c)
 

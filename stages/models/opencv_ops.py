@@ -11,11 +11,6 @@ STRIP = 64  # rows that `bilateral` works on at a time: what a core's cache take
 ALIGNED = 16  # floats; TensorFlow slices without copying where a slice begins at a multiple of it
 
 
-def planes(image: tf.Tensor) -> tf.Tensor:
-    """float32 [3, H, W] of uint8 [H, W, 3]."""
-    return tf.cast(tf.transpose(image, [2, 0, 1]), tf.float32)
-
-
 def resize(image: tf.Tensor, side: int) -> tf.Tensor:
     """float32 [3, side, side] of uint8 [H, W, 3]: `cv2.resize`, INTER_LINEAR.
 
@@ -40,9 +35,9 @@ def resize(image: tf.Tensor, side: int) -> tf.Tensor:
     return tf.round((tall[0] + tall[1]) * 0.25005)
 
 
-def grey(picture: tf.Tensor) -> tf.Tensor:
-    """float32 [H, W] of float32 [3, H, W], R, G, B: `cv2.cvtColor`, COLOR_RGB2GRAY, exactly."""
-    red, green, blue = picture[0], picture[1], picture[2]
+def grey(image: tf.Tensor) -> tf.Tensor:
+    """float32 [H, W] of uint8 [H, W, 3], R, G, B: `cv2.cvtColor`, COLOR_RGB2GRAY, exactly."""
+    red, green, blue = (tf.cast(plane, tf.float32) for plane in tf.unstack(image, 3, axis=2))
     weighted = red * (9798 / 2**15) + green * (19235 / 2**15) + blue * (3735 / 2**15)
     return tf.floor(weighted + 0.5)
 
@@ -89,10 +84,12 @@ def edge_pixels(plane: tf.Tensor, block: int, c: int) -> tf.Tensor:
     ADAPTIVE_THRESH_MEAN_C, THRESH_BINARY: those that lie at least `c` below the mean, rounded, of
     `block` x `block` pixels. Compared as sums: block squared is odd, so no mean ends in a half.
     """
-    total = _unpadded(tf.add_n(_shifts(tf.add_n(_rows(plane, block)), block)), plane, block)
+    rows = _rows(plane, block)
+    total = tf.add_n(_shifts(tf.add_n(rows), block))
+    centre = _shifts(rows[block // 2], block)[block // 2]
     area = block * block
-    below = total - area * plane >= area * c - area // 2
-    return tf.reduce_sum(tf.cast(below, tf.int32))
+    below = total - area * centre >= area * c - area // 2
+    return tf.math.count_nonzero(_unpadded(below, plane, block), dtype=tf.int32)
 
 
 def bilateral(
@@ -183,16 +180,18 @@ def _median_of_three(a: tf.Tensor, b: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
 
 
 def _rows(plane: tf.Tensor, block: int) -> list[tf.Tensor]:
-    """float32 [H * (W + block - 1)], `block` times: a plane's rows and those above and below them.
+    """float32 [H * stride], `block` times: a plane's rows and those above and below them.
 
-    One after another, each `block // 2` longer at both ends; what lies outside repeats the border.
+    One after another, each `block // 2` longer at both ends, where the border is repeated, and
+    then as long as they need to be to begin at a multiple of `ALIGNED`.
     """
-    height = tf.shape(plane)[0]
-    for _ in range(block // 2):
-        plane = tf.pad(plane, [[1, 1], [1, 1]], "SYMMETRIC")
-    length = height * tf.shape(plane)[1]
-    flat, stride = tf.reshape(plane, [-1]), tf.shape(plane)[1]
-    return [tf.slice(flat, [i * stride], [length]) for i in range(block)]
+    height, width = tf.unstack(tf.shape(plane))
+    sides = [[plane[:, :1]] * (block // 2), [plane[:, -1:]] * (block // 2)]
+    unused = tf.zeros([height, _stride(width, block) - width - block + 1])
+    wide = tf.concat([*sides[0], plane, *sides[1], unused], axis=1)
+    tall = tf.concat([wide[:1]] * (block // 2) + [wide] + [wide[-1:]] * (block // 2), axis=0)
+    flat, stride = tf.reshape(tall, [-1]), tf.shape(tall)[1]
+    return [tf.slice(flat, [i * stride], [height * stride]) for i in range(block)]
 
 
 def _shifts(rows: tf.Tensor, block: int) -> list[tf.Tensor]:
@@ -204,8 +203,13 @@ def _shifts(rows: tf.Tensor, block: int) -> list[tf.Tensor]:
 def _unpadded(shifted: tf.Tensor, plane: tf.Tensor, block: int) -> tf.Tensor:
     """[H, W] as `plane` of what was made of `_shifts`."""
     height, width = tf.unstack(tf.shape(plane))
-    wide = tf.reshape(tf.pad(shifted, [[0, block - 1]]), [height, width + block - 1])
-    return wide[:, :width]
+    wide = tf.pad(shifted, [[0, block - 1]])
+    return tf.reshape(wide, [height, _stride(width, block)])[:, :width]
+
+
+def _stride(width: tf.Tensor, block: int) -> tf.Tensor:
+    """From one row that `_rows` gives to the next, in places."""
+    return -(-(width + block - 1) // ALIGNED) * ALIGNED
 
 
 def _taps(

@@ -25,6 +25,7 @@ import tensorflow as tf  # isort: skip
 NAME = "sketchify"
 DRAWN = "cartoon"  # the label of the drawings
 SSIM_WINDOW = 7  # px, as of `metrics.picture`
+ALMOST_NOTHING = 1e-3  # of squared differences: 30 dB; nearer, a picture has no weight
 VARIED = 0.1  # contrast and brightness of training windows
 LINE_BLUR = 0.8  # px, sigma
 LINE_PICTURES = 200  # that the straight line is fitted on: two coefficients need no more
@@ -36,17 +37,18 @@ MARGIN = 128  # px that one place of a sketch depends on, at most, to each side
 class SketchLoss(keras.losses.Loss):
     """Mean absolute difference, and what it alone loses: fine dark shapes such as eyes.
 
-    L1 + square_weight * L2 + edge_weight * L1 of the differences of neighbouring pixels +
-    ssim_weight * (1 - SSIM), of [N, H, W, 1], 0 to 1. L1 alone asks for the median, which for most
-    places is white; the squares ask for the mean. SSIM (Wang et al. 2004, eq. 13) has windows of
-    7 x 7.
+    L1 + psnr_weight * log(1 + L2 / 0.001) + edge_weight * L1 of the differences of neighbouring pixels
+    + ssim_weight * (1 - SSIM), of [N, H, W, 1], 0 to 1. L1 alone asks for the median, which for
+    most places is white; squares ask for the mean, and their logarithm (as in PSNR) counts pale
+    and dark pictures alike: a binary does not tell how dark its lines were. SSIM (Wang et al.
+    2004, eq. 13) has windows of 7 x 7.
     """
 
     def __init__(
-        self, square_weight: float, edge_weight: float, ssim_weight: float, **options: Any
+        self, psnr_weight: float, edge_weight: float, ssim_weight: float, **options: Any
     ) -> None:
         super().__init__(**options)
-        self.square_weight = square_weight
+        self.psnr_weight = psnr_weight
         self.edge_weight = edge_weight
         self.ssim_weight = ssim_weight
 
@@ -56,16 +58,14 @@ class SketchLoss(keras.losses.Loss):
         down, right = apart[:, 1:] - apart[:, :-1], apart[:, :, 1:] - apart[:, :, :-1]
         return (
             _mean(tf.abs(apart))
-            + self.square_weight * _mean(apart * apart)
+            + self.psnr_weight * tf.math.log1p(_mean(apart * apart) / ALMOST_NOTHING)
             + self.edge_weight * (_mean(tf.abs(down)) + _mean(tf.abs(right)))
             + self.ssim_weight * (1 - _ssim(y_true, y_pred))
         )
 
     def get_config(self) -> dict[str, Any]:
         """What `load_model` needs to make it again."""
-        own = {
-            name: getattr(self, name) for name in ("square_weight", "edge_weight", "ssim_weight")
-        }
+        own = {name: getattr(self, name) for name in ("psnr_weight", "edge_weight", "ssim_weight")}
         return {**super().get_config(), **own}
 
 
@@ -85,7 +85,7 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
     greys = [sketches.read_grey(path, most=2 * knobs.image_size) for path in train]
     binaries, true = sketches.pairs(val, knobs.image_size)
 
-    loss = SketchLoss(knobs.square_weight, knobs.edge_weight, knobs.ssim_weight)
+    loss = SketchLoss(knobs.psnr_weight, knobs.edge_weight, knobs.ssim_weight)
     state = network.State.load(scratch)
     if state is None:
         model = unet.build(knobs.width)
@@ -182,7 +182,7 @@ def prepare(image: tf.Tensor) -> tf.Tensor:
     A picture that has all but 1 % of its pixels within 16 of black or white is taken for a finished
     binary, which a second threshold would hollow out.
     """
-    grey = opencv_ops.grey(opencv_ops.planes(image))
+    grey = opencv_ops.grey(image)
     extreme = tf.cast((grey <= 16) | (grey >= 239), tf.float32)
     return tf.cond(
         tf.reduce_mean(extreme) >= 0.99,

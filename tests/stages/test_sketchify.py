@@ -20,7 +20,7 @@ from .conftest import flat_drawing, grainy_photo
 
 KNOBS = {
     "image_size": 32, "patch": 32, "width": 2, "epochs": 2, "patience": None, "batch_size": 16,
-    "learning_rate": 1e-2, "square_weight": 4.0, "edge_weight": 0.5, "ssim_weight": 0.2,
+    "learning_rate": 1e-2, "psnr_weight": 0.1, "edge_weight": 0.5, "ssim_weight": 0.2,
     "init": "none",
 }  # fmt: skip
 
@@ -138,7 +138,7 @@ def test_ssim_of_the_loss_is_skimages():
 
 
 def test_loss_grows_with_what_is_wrong():
-    loss = sketchify.SketchLoss(4.0, 0.5, 0.2)
+    loss = sketchify.SketchLoss(0.1, 0.5, 0.2)
     true = np.float32(flat_drawing(3).convert("L"))[None, ..., None] / 255
     grey, shifted = np.full_like(true, true.mean()), np.roll(true, 1, axis=2)
     assert float(loss(true, true)) == pytest.approx(0, abs=1e-5)
