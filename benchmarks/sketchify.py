@@ -23,13 +23,14 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
+from celflow import metrics
 from celflow.files import write_bytes, write_json
 from celflow.images import encode_png
 from celflow.params import Split
 from stages.drawing.cast import CAST
 from stages.drawing.pictures import draw_illustration
 from stages.manifest import Pictures
-from stages.models import sketches, sketchify, unet, weights
+from stages.models import Draw, sketches, sketchify, unet, weights
 from stages.split import deal, fingerprint, near_groups
 
 KNOBS = {
@@ -70,6 +71,22 @@ def sheet() -> np.ndarray:
     return np.vstack(rows)
 
 
+def darkness_known(draw: Draw, test: Pictures, side: int) -> dict[str, float]:
+    """Figures of ours where each sketch is made as dark or pale as brings it nearest to the truth.
+
+    A bound that no network reaches: the threshold takes from all lines how dark they were.
+    """
+    binaries, true = sketches.pairs(sketchify.drawings(test), side)
+    nearest = []
+    for binary, sketch in zip(binaries, true, strict=True):
+        ink, wanted = (
+            255.0 - one for one in (draw(np.dstack([binary] * 3))[..., 0].astype(float), sketch)
+        )
+        factor = (ink * wanted).sum() / max(1.0, (ink * ink).sum())  # least squares
+        nearest.append(np.clip(255 - factor * ink, 0, 255).round().astype(np.uint8))
+    return metrics.picture(true, np.stack(nearest))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path, nargs="?")
@@ -98,7 +115,9 @@ def main() -> None:
     start = time.perf_counter()
     sketchify.fit(params, parts, model, scratch, lambda *_: None)
     seconds = time.perf_counter() - start
-    figures, worst = sketchify.measure(sketchify.painter(model), params, parts)
+    draw = sketchify.painter(model)
+    figures, worst = sketchify.measure(draw, params, parts)
+    figures["darkness known"] = darkness_known(draw, parts["test"], knobs.image_size)
     shutil.rmtree(scratch, ignore_errors=True)
     write_json(args.out / "figures.json", {"counts": counts, "seconds": seconds, **figures})
     write_bytes(args.out / "sheet.png", encode_png(worst))
