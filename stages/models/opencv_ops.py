@@ -7,7 +7,7 @@ are whole numbers from 0 to 255: TensorFlow is fastest on floats, and on whole r
 import cv2
 import tensorflow as tf
 
-STRIP = 64  # rows that `bilateral` works on at a time: what a core's cache takes
+STRIP = 16  # rows that `bilateral` works on at a time: what a core's cache takes
 ALIGNED = 16  # floats; TensorFlow slices without copying where a slice begins at a multiple of it
 
 

@@ -37,11 +37,11 @@ MARGIN = 128  # px that one place of a sketch depends on, at most, to each side
 class SketchLoss(keras.losses.Loss):
     """Mean absolute difference, and what it alone loses: fine dark shapes such as eyes.
 
-    L1 + psnr_weight * log(1 + L2 / 0.001) + edge_weight * L1 of the differences of neighbouring pixels
-    + ssim_weight * (1 - SSIM), of [N, H, W, 1], 0 to 1. L1 alone asks for the median, which for
-    most places is white; squares ask for the mean, and their logarithm (as in PSNR) counts pale
-    and dark pictures alike: a binary does not tell how dark its lines were. SSIM (Wang et al.
-    2004, eq. 13) has windows of 7 x 7.
+    L1 + psnr_weight * log(1 + L2 / 0.001) + edge_weight * L1 of the differences of neighbouring
+    pixels + ssim_weight * (1 - SSIM), of [N, H, W, 1], 0 to 1. L1 alone asks for the median, which
+    for most places is white; squares ask for the mean, and their logarithm (as in PSNR) counts
+    pale and dark pictures alike: a binary does not tell how dark its lines were. SSIM (Wang et
+    al. 2004, eq. 13) has windows of 7 x 7.
     """
 
     def __init__(
