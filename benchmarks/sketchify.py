@@ -74,7 +74,7 @@ def sheet() -> np.ndarray:
 def darkness_known(draw: Draw, test: Pictures, side: int) -> dict[str, float]:
     """Figures of ours where each sketch is made as dark or pale as brings it nearest to the truth.
 
-    A bound that no network reaches: the threshold takes from all lines how dark they were.
+    So much of the error is one number a picture, which the threshold has taken from its lines.
     """
     binaries, true = sketches.pairs(sketchify.drawings(test), side)
     nearest = []
