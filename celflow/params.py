@@ -252,7 +252,7 @@ class Cartoonizer(_Section):
     init: str
     features: str
     superpixels: Literal["felzenszwalb", "slic"]
-    image_size: Annotated[int, Field(ge=80, le=256, multiple_of=4)]
+    image_size: Annotated[int, Field(ge=96, le=256, multiple_of=4)]  # Inception-v3 sees 7/8
     channels: Annotated[int, Field(ge=4, le=64)]
     blocks: Annotated[int, Field(ge=1, le=8)]
     judge_channels: Annotated[int, Field(ge=4, le=64)]

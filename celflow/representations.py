@@ -15,6 +15,7 @@ ALPHA = 0.8  # share of the luminance in the texture (section 3.3)
 LUMINANCE = (0.299, 0.587, 0.114)
 RADIUS, EPSILON = 5, 0.2  # of the surface's guided filter; pixels from -1 to 1
 MEAN_SHIFT = (8, 16)  # px and levels around each pixel
+LIGHT, COLOUR = 0.8, 1.3  # exponent (below 1 is lighter) and factor of what is not grey
 
 Mean = Callable[[Any], Any]
 
@@ -59,12 +60,14 @@ def surface(pixels: np.ndarray) -> np.ndarray:
 
 
 def flattened(pixels: np.ndarray) -> np.ndarray:
-    """uint8 [H, W, 3] of uint8 [H, W, 3]: no shades inside of things, edges kept.
+    """uint8 [H, W, 3] of uint8 [H, W, 3]: no shades inside of things, edges kept, brighter colours.
 
     Mean shift filtering (Comaniciu and Meer 2002, section 4.1) over 17 px and 16 levels, first at
-    half the size.
+    half the size; then lighter and more colourful, as drawings are.
     """
-    return cv2.pyrMeanShiftFiltering(pixels, *MEAN_SHIFT)
+    light = (cv2.pyrMeanShiftFiltering(pixels, *MEAN_SHIFT) / 255) ** LIGHT
+    grey = (light @ np.array(LUMINANCE))[..., None]
+    return ((grey + COLOUR * (light - grey)).clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def texture(pixels: np.ndarray, weights: tuple[float, ...] = LUMINANCE) -> np.ndarray:

@@ -9,6 +9,7 @@ import json
 from copy import copy
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import keras
@@ -49,7 +50,7 @@ SIDE = 288  # px, the shorter side of pictures that crops are taken from
 SHOWN = 256  # px, of the pictures that are measured and shown
 STRIPS = 4
 KINDS_OF = 200  # crops whose kinds are averaged before training
-NEW = 0.1  # share of a step's pictures in the running mean of their kind
+NEW = 0.025  # share of each new picture in the running mean of their kind
 MEASURED = 60  # photos, at most
 
 
@@ -59,6 +60,7 @@ class Trainer:
     def __init__(
         self, knobs: Cartoonizer, features: Features, photos: np.ndarray, drawings: np.ndarray
     ) -> None:
+        """photos, drawings: the kinds of some, [N, D], as `features.pooled` gives them."""
         self.knobs = knobs
         self.features = features
         self.generator = generator(knobs.channels, knobs.blocks)
@@ -121,13 +123,15 @@ class Trainer:
         """Squared distance of the mean kind of recent results from that of drawings, over theirs.
 
         Ours, not the paper's. Few pictures have no mean worth the name, so theirs is mixed into a
-        running one; the gradient goes through the new ones alone.
+        running one; the gradient goes through the new ones, as if they were all.
         """
         if self.knobs.weights.style == 0:
             return tf.constant(0.0)
-        now = ops.mean(self.features.kind(y), axis=0)
-        mean = (1 - NEW) * self.lately + NEW * now
+        now = ops.mean(self.features.kind(inner(y)), axis=0)
+        share = min(1.0, NEW * self.knobs.batch_size)
+        mean = (1 - share) * self.lately + share * now
         self.lately.assign(mean)
+        mean = tf.stop_gradient(mean - now) + now
         return ops.mean((mean - self.wanted) ** 2) / self.spread
 
     def _structures(self, pixels: np.ndarray) -> np.ndarray:
@@ -137,14 +141,16 @@ class Trainer:
     def pretrain_step(self, photos: tf.Tensor, flat: tf.Tensor) -> dict:
         """One step of the generator alone, from photos to flat ones, both uint8 [N, S, S, 3].
 
-        By pixels and their differences, so that borders stay sharp.
+        By pixels and their differences, so that borders stay sharp; and by `style`, as it is
+        weighed.
         """
         x, wanted = to_unit(photos), gradients(to_unit(flat))
         with tf.GradientTape() as tape:
             y = refined(x, self.generator(x, training=True))
-            loss = ops.mean(ops.abs(gradients(y) - wanted))
+            flatness, style = ops.mean(ops.abs(gradients(y) - wanted)), self._style(y)
+            loss = flatness + self.knobs.weights.style * style
         self._descend(0, tape, loss, self.generator)
-        return {"pretrain_loss": loss}
+        return {"pretrain_loss": loss, "flatness": flatness, "style": style}
 
     @tf.function
     def train_step(self, photos: tf.Tensor, drawings: tf.Tensor, weights: tf.Tensor) -> dict:
@@ -188,6 +194,15 @@ class Trainer:
         }
 
 
+def inner(x: Any) -> Any:
+    """Crops [..., S, S, C] without their rim, a sixteenth on each side.
+
+    Drawings have frames, and the generator knows a rim by its padding: it would paint some, too.
+    """
+    rim = x.shape[-2] // 16
+    return x[..., rim:-rim, rim:-rim, :]
+
+
 def _light(x: tf.Tensor) -> tf.Tensor:
     """The colours of pictures, [N, H, W, 3], without what is in them: means of 8 x 8 px."""
     return ops.average_pool(x, 8)
@@ -201,7 +216,7 @@ class Crops:
         self._side = side
 
     def flattened(self, backend: str) -> "Crops":
-        """The same crops of the same pictures, without the shades inside of things."""
+        """The same crops of the same pictures, flattened."""
         flat = copy(self)
         flat._pictures = parallel.each(flattened, self._pictures, backend, "flatten")
         return flat
@@ -229,7 +244,7 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
     photos, drawings = (Crops(of(parts["train"], kind), knobs.image_size) for kind in KINDS)
     count = KINDS_OF if knobs.weights.style > 0 else 1
     seen = [
-        features.pooled(list(crops(np.random.default_rng(params.seed), count)))
+        features.pooled([inner(c) for c in crops(np.random.default_rng(params.seed), count)])
         for crops in (photos, drawings)
     ]
     trainer = Trainer(knobs, features, *seen)

@@ -86,7 +86,7 @@ def edge_pixels(plane: tf.Tensor, block: int, c: int) -> tf.Tensor:
     """
     rows = _rows(plane, block)
     total = tf.add_n(_shifts(tf.add_n(rows), block))
-    centre = _shifts(rows[block // 2], block)[block // 2]
+    centre = tf.slice(rows[block // 2], [block // 2], tf.shape(total))
     area = block * block
     below = total - area * centre >= area * c - area // 2
     return tf.math.count_nonzero(_unpadded(below, plane, block), dtype=tf.int32)
