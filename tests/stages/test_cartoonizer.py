@@ -90,6 +90,19 @@ def test_without_weights_pixels_and_gradients_are_compared():
         Features("/no/where.h5")
 
 
+def test_vgg_sees_pictures_as_it_was_trained_to(monkeypatch):
+    """Its weights can't be fetched here: the same network, untrained, and Keras's own way in."""
+    network = keras.applications.VGG19(include_top=False, weights=None)
+    monkeypatch.setattr(keras.applications, "VGG19", lambda include_top: network)
+    photo = (noise(48, 64, 3) * 127 + 128).astype(np.uint8)
+    features = Features("vgg19")
+    deepest = keras.Model(network.input, network.get_layer("block5_conv4").output)
+    prepared = keras.applications.vgg19.preprocess_input(photo[None].astype(np.float32))
+    wanted = np.asarray(deepest(prepared)).mean(axis=(1, 2))
+    assert features.name == "vgg19" and np.ptp(wanted) > 0
+    np.testing.assert_allclose(features.pooled([photo]), wanted, atol=1e-4 * wanted.max())
+
+
 def test_released_weights_of_another_size_are_refused(tmp_path):
     weights.save(generator(4, 1), tmp_path / "w.npz")
     again = generator(4, 1)
