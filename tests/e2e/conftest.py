@@ -29,7 +29,7 @@ SMALL = {
             "init": "none",
             "channels": 4,
             "judge_channels": 4,
-            "image_size": 80,
+            "image_size": 96,
             "batch_size": 2,
             "steps": 2,
         },
