@@ -1,7 +1,7 @@
 """How good is every model on real pictures, and on pictures from sources it never saw?
 
-Runs the pipeline once for each run of results.yaml, in a project of its own below --folder, and
-writes docs/results.md from the figures that the runs leave in metrics/ and reports/. A run that was
+Runs the pipeline once for each run of results.yaml, in a project of its own below --folder, keeps
+its figures in benchmarks/measured/, and writes docs/results.md from what is there. A run that was
 interrupted goes on where it stopped: nothing that DVC knows is done again.
 """
 
@@ -23,9 +23,10 @@ from celflow import errors, params
 
 ROOT = Path(__file__).parents[1]
 RUNS_FILE = ROOT / "benchmarks/results.yaml"
+MEASURED = ROOT / "benchmarks/measured"
 PAGE = ROOT / "docs/results.md"
 VARIABLE = "CELFLOW_REAL_DATA"
-NOT_COPIED = ("tests/", "docs/", "metrics/", "reports/", "dvc.lock")
+NOT_COPIED = ("tests/", "docs/", "metrics/", "reports/", "benchmarks/measured/", "dvc.lock")
 TASKS = {  # of a task: its title, and the pictures that it has
     "cartoon_or_photo": ("Cartoon or photo", "cartoon_or_photo"),
     "characters": ("Who is it", "characters"),
@@ -114,9 +115,26 @@ def repro(folder: Path, models: list[str]) -> None:
         raise errors.UserError(f"dvc repro failed in {folder}: put it right and start this again")
 
 
+def of_pictures() -> list[str]:
+    """The reports on a run's pictures."""
+    return [f"reports/{name}.json" for name in ("clean", "split", "facecrop")]
+
+
+def of_model(model: str) -> list[str]:
+    """A model's figures and its speed."""
+    return [f"metrics/{model}.json", f"reports/speed/{model}.json"]
+
+
+def keep(folder: Path, kept: Path, models: list[str]) -> None:
+    """Copy what the run in `folder` measured to `kept`, over what was measured before."""
+    for name in [*of_pictures(), *(file for model in models for file in of_model(model))]:
+        (kept / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / name, kept / name)
+
+
 def figures(folder: Path, model: str) -> dict[str, Any] | None:
     """A model's figures and its speed, or None where the run has not come so far."""
-    files = [folder / f"metrics/{model}.json", folder / f"reports/speed/{model}.json"]
+    files = [folder / name for name in of_model(model)]
     if not all(file.is_file() for file in files):
         return None
     return {key: value for file in files for key, value in json.loads(file.read_text()).items()}
@@ -191,13 +209,10 @@ def pictures_table(runs: list[Run], folder: Path) -> str:
     """How many pictures each run had, by its reports."""
     rows = []
     for run in runs:
-        reports = folder / run.name / "reports"
-        if not (reports / "split.json").is_file():
+        files = [folder / run.name / name for name in of_pictures()]
+        if not all(file.is_file() for file in files):
             continue
-        clean, split, crop = (
-            json.loads((reports / f"{name}.json").read_text())
-            for name in ("clean", "split", "facecrop")
-        )
+        clean, split, crop = (json.loads(file.read_text()) for file in files)
         kind = TASKS[run.task][1]
         dealt = split[kind]
         faces = run.task == "characters" and run.params["facecrop"]["detector"] != "none"
@@ -261,11 +276,10 @@ def page(runs: list[Run], folder: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write_page(file: Path, runs: list[Run], folder: Path) -> None:
-    """Write the page of the runs below `folder`."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(page(runs, folder), encoding="utf-8")
-    print(f"written: {file}")
+def write_page(runs: list[Run]) -> None:
+    """Write the page of all that was ever measured."""
+    PAGE.write_text(page(runs, MEASURED), encoding="utf-8")
+    print(f"written: {PAGE}")
 
 
 def main() -> None:
@@ -275,11 +289,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=default, help=f"kept; {default}")
     parser.add_argument("--runs", nargs="+", choices=[run.name for run in runs], metavar="RUN")
     parser.add_argument("--models", nargs="+", metavar="MODEL", help="only these of each run")
-    parser.add_argument("--page", type=Path, default=PAGE, help="the page to write")
-    parser.add_argument("--page-only", action="store_true", help="of what is there; train nothing")
+    parser.add_argument("--page-only", action="store_true", help="write it; train nothing")
     told = parser.parse_args()
     if told.page_only:
-        write_page(told.page, runs, told.folder)
+        write_page(runs)
         return
     real = os.environ.get(VARIABLE, "")
     if not Path(real).is_dir() or not real:
@@ -294,7 +307,8 @@ def main() -> None:
         print(f"\n{place}/{len(chosen)} {run.name}: {', '.join(models)}", flush=True)
         prepare(folder / run.name, run, str(Path(real).resolve()))
         repro(folder / run.name, models)
-        write_page(told.page, runs, folder)
+        keep(folder / run.name, MEASURED / run.name, models)
+        write_page(runs)
 
 
 if __name__ == "__main__":

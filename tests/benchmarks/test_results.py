@@ -92,6 +92,26 @@ def test_the_page_has_every_figure_and_no_path(results, tmp_path):
             assert line.endswith("|") and line.count("|") >= 5
 
 
+def test_what_was_measured_outlives_the_run(results, tmp_path):
+    for number, models in enumerate([["colours", "edges"], ["edges"]]):
+        for model in models:
+            for name in results.of_model(model):
+                write(tmp_path / "run" / name, {"measured": number})
+        for name in results.of_pictures():
+            write(tmp_path / "run" / name, {"measured": number})
+        results.keep(tmp_path / "run", tmp_path / "kept", models)
+    assert results.figures(tmp_path / "kept", "colours") == {"measured": 0}
+    assert results.figures(tmp_path / "kept", "edges") == {"measured": 1}
+    assert results.figures(tmp_path / "kept", "gradient") is None
+
+
+def test_the_page_is_that_of_what_was_measured(results):
+    """Nothing is entered by hand."""
+    pages = results.PAGE.read_text("utf-8"), results.page(results.read_runs(), results.MEASURED)
+    figures, wanted = (page.split("## Parameters")[0] for page in pages)
+    assert figures == wanted, "python benchmarks/results.py --page-only writes it anew"
+
+
 def test_a_run_goes_on_with_what_it_has(results, tmp_path):
     run = results.read_runs()[0]
     results.prepare(tmp_path / "one", run, "/real")
