@@ -213,6 +213,7 @@ class PhotoInception(Transfer):
 class CharacterEmbedding(Transfer):
     """Knobs of the face encodings."""
 
+    recoloured: Annotated[float, Field(ge=0, lt=1)]
     strangers: Annotated[float, Field(gt=0, lt=1)]
     margin: Annotated[float, Field(ge=0, lt=1)]
     sharpness: Annotated[float, Field(gt=0, le=100)]

@@ -3,6 +3,10 @@
 A network puts faces of one character near to each other on the unit sphere, and those of others
 far away (large-margin cosine loss: Wang et al. 2018, CosFace, eq. 4). A character is the mean of
 the encodings of its faces, so a new one needs a few faces and no training.
+
+Few characters teach little of what tells a new one apart. So some of their faces are recoloured,
+and learnt as characters of their own; and encodings are whitened, so that the directions in which
+the known ones differ do not drown all others.
 """
 
 from functools import partial
@@ -12,14 +16,19 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers, ops
+from scipy.special import softmax
+from sklearn.covariance import shrunk_covariance
 from sklearn.linear_model import LogisticRegression
 
 from celflow.params import CharacterEmbedding, Params
 from stages.manifest import Part, Pictures
 from stages.models import Log, network, transfer
+from stages.models.calibration import best_temperature
 from stages.models.gallery import Encoder, Gallery, Recogniser, means
+from stages.models.recolour import TURNS, recoloured
 
 calibrates = False  # the gallery brings a curve of its own
+LOGIT = 10.0  # of a face's own character, on average, before validation decides: 2.5 to 40
 
 
 @keras.saving.register_keras_serializable("celflow")
@@ -82,20 +91,41 @@ class MarginLoss(keras.losses.Loss):
 
 
 def build(classes: int, knobs: CharacterEmbedding, train: Pictures) -> keras.Model:
-    """Trunk, encoding and cosine classes, which begin at the means of the frozen encodings."""
+    """Trunk, encoding and cosine classes, which begin at the means of the frozen encodings.
+
+    Where faces are recoloured, each turn of each character is a class, after those of the turn
+    before.
+    """
     features = transfer.prepared(knobs, train)
     frozen = transfer.frozen_features(features, knobs, train)
+    turns = [frozen]
+    if knobs.recoloured > 0:
+        pixels = network.read_pixels(train.paths, knobs.image_size)
+        for turn in range(1, TURNS):
+            turned = np.stack([recoloured(face, turn) for face in pixels])
+            turns.append(network.predict_on(features, turned))
     transfer.freeze(features, knobs)
     norm = layers.BatchNormalization(momentum=0.95, center=False, scale=False)
     x = UnitLength()(norm(layers.Dropout(knobs.dropout)(features.output)))
     encoder = keras.Model(features.input, x, name="encoder")
     centre, spread = frozen.mean(axis=0), frozen.var(axis=0)
     norm.set_weights([centre, spread])
-    head = Cosines(classes, knobs.sharpness)
+    head = Cosines(classes * len(turns), knobs.sharpness)
     model = keras.Model(encoder.input, head(encoder.output))
-    unit = (frozen - centre) / np.sqrt(spread + norm.epsilon)
-    head.set_weights([means(unit / np.linalg.norm(unit, axis=1, keepdims=True), train.truth)])
+    unit = (np.concatenate(turns) - centre) / np.sqrt(spread + norm.epsilon)
+    truth = np.concatenate([train.truth + classes * turn for turn in range(len(turns))])
+    head.set_weights([means(unit / np.linalg.norm(unit, axis=1, keepdims=True), truth)])
     return model
+
+
+def recolour(
+    face: np.ndarray, one: int, rng: np.random.Generator, share: float, classes: int
+) -> tuple[np.ndarray, int]:
+    """A face, uint8 [S, S, 3], and its class; a `share` of them in other colours, as another."""
+    if rng.random() >= share:
+        return face, one
+    turn = int(rng.integers(1, TURNS))
+    return recoloured(face, turn), one + classes * turn
 
 
 def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log) -> None:
@@ -104,17 +134,44 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
     train, val = parts["train"], parts["val"]
     loss = MarginLoss(knobs.sharpness * knobs.margin, knobs.label_smoothing)
     start = partial(build, knobs=knobs, train=train)
-    network.fit(start, knobs, params, parts, folder, scratch, log, loss)
+    change = None
+    if knobs.recoloured > 0:
+        change = partial(recolour, share=knobs.recoloured, classes=len(train.labels))
+    network.fit(start, knobs, params, parts, folder, scratch, log, loss, change)
 
     trained = keras.models.load_model(folder / network.MODEL_FILE)
     encoder = keras.Model(trained.input, trained.layers[-1].input)
     encoder = keras.Model(encoder.input, UnitLength()(transfer.mirrored(encoder)(encoder.input)))
+    faces = network.predict_on(encoder, network.read_pixels(train.paths, knobs.image_size))
+    encoder = whitened(encoder, faces)
     encoder.save(folder / network.MODEL_FILE)
     encodings = means(network.predict(folder, train.paths), train.truth)
-    slope, threshold = _known_curve(
-        network.predict(folder, val.paths) @ encodings.T, val.truth, knobs.strangers
-    )
-    Gallery(train.labels, encodings, knobs.sharpness, slope, threshold).write(folder)
+    cosines = network.predict(folder, val.paths) @ encodings.T
+    slope, threshold = _known_curve(cosines, val.truth, knobs.strangers)
+    sharpness = _sharpness(cosines, val.truth)
+    Gallery(train.labels, encodings, sharpness, slope, threshold).write(folder)
+
+
+def whitened(encoder: keras.Model, faces: np.ndarray) -> keras.Model:
+    """The encoder, with encodings that vary alike in all directions over `faces`, [N, D].
+
+    Their covariance is shrunk half of the way to that of a sphere first, because few faces know
+    little of most directions (Ledoit and Wolf 2004).
+    """
+    centre = faces.mean(axis=0)
+    values, vectors = np.linalg.eigh(shrunk_covariance(np.cov(faces.T), 0.5))
+    kernel = vectors / np.sqrt(values)
+    whiten = layers.Dense(len(centre), name="whiten")
+    model = keras.Model(encoder.input, UnitLength()(whiten(encoder.output)))
+    whiten.set_weights([kernel, -centre @ kernel])
+    return model
+
+
+def _sharpness(cosines: np.ndarray, truth: np.ndarray) -> float:
+    """The factor from cosine to logit of least log loss, by cosines [N, C] of val."""
+    own = cosines[np.arange(len(truth)), truth].mean()
+    first = LOGIT / max(0.01, float(own))
+    return first / best_temperature(truth, softmax(first * cosines, axis=1))
 
 
 def _known_curve(cosines: np.ndarray, truth: np.ndarray, strangers: float) -> tuple[float, float]:

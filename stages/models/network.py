@@ -18,6 +18,7 @@ from stages.models.augment import vary
 from stages.models.graph import Classifier, decode, resize, variables
 
 MODEL_FILE = "model.keras"
+Change = Callable[[np.ndarray, int, np.random.Generator], tuple[np.ndarray, int]]
 
 
 def read_pixels(paths: list[str], side: int) -> np.ndarray:
@@ -38,6 +39,7 @@ def fit(
     scratch: Path,
     log: Log,
     loss: keras.losses.Loss | None = None,
+    change: Change | None = None,
 ) -> None:
     """Train `build(number of classes)`; save it into `folder`.
 
@@ -47,6 +49,7 @@ def fit(
     killed goes on there and ends with the same weights as one that was not.
 
     loss: of truth, one-hot [N, C], and scores [N, C]; cross-entropy unless told.
+    change: as `Batches` takes it; the network may have more classes than there are labels.
     """
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(params.seed)
@@ -86,7 +89,10 @@ def fit(
     def one_epoch(epoch: int) -> dict[str, float]:
         # Own randomness for each epoch, whatever ran before: a resumed fit sees the same.
         _reseed(state.network, np.random.default_rng([params.seed, epoch]))
-        batches = Batches(pixels, train.truth, knobs.batch_size, knobs.augment, params.seed, epoch)
+        batches = Batches(
+            pixels, train.truth, knobs.batch_size, knobs.augment, params.seed, epoch,
+            change, state.network.output_shape[-1],
+        )  # fmt: skip
         fitted = state.network.fit(batches, shuffle=False, verbose=0)
         scores = predict_on(state.network, val_pixels)
         return {
@@ -164,6 +170,9 @@ class Batches(keras.utils.PyDataset):
 
     Two threads prepare the next batches while one is trained on. What is drawn at random depends
     on seed, epoch and picture alone.
+
+    change: of pixels, class and randomness of a picture to those that are learnt instead, before
+    they are varied. classes: how many there are then; as many as `truth` has unless told.
     """
 
     def __init__(
@@ -174,26 +183,34 @@ class Batches(keras.utils.PyDataset):
         augment: Augment,
         seed: int,
         epoch: int,
+        change: Change | None = None,
+        classes: int | None = None,
     ) -> None:
         super().__init__(workers=2, max_queue_size=4)
         self._pixels = pixels
-        self._targets = np.eye(truth.max() + 1, dtype=np.float32)[truth]
+        self._truth = truth
+        self._targets = np.eye(classes or truth.max() + 1, dtype=np.float32)
         self._weights = _class_weights(truth)[truth]
         self._order = np.random.default_rng([seed, epoch]).permutation(len(truth))
         self._size = size
         self._augment = augment
         self._seed = (seed, epoch)
+        self._change = change
 
     def __len__(self) -> int:
         return -(-len(self._order) // self._size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         chosen = self._order[index * self._size : (index + 1) * self._size]
-        varied = [
-            vary(self._pixels[i], self._augment, np.random.default_rng([*self._seed, i]))
-            for i in chosen
-        ]
-        return np.stack(varied), self._targets[chosen], self._weights[chosen]
+        pixels, classes = zip(*(self._varied(i) for i in chosen), strict=True)
+        return np.stack(pixels), self._targets[list(classes)], self._weights[chosen]
+
+    def _varied(self, i: int) -> tuple[np.ndarray, int]:
+        rng = np.random.default_rng([*self._seed, i])
+        pixels, one = self._pixels[i], self._truth[i]
+        if self._change:
+            pixels, one = self._change(pixels, one, rng)
+        return vary(pixels, self._augment, rng), one
 
 
 class State:

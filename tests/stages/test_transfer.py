@@ -158,7 +158,7 @@ def test_encodings_know_their_own_and_say_unknown(pictures):
 
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["train"]["character_embedding"] = KNOBS | {
-        "margin": 0.2, "sharpness": 10.0, "strangers": 0.5,
+        "margin": 0.2, "sharpness": 10.0, "strangers": 0.5, "recoloured": 0.5,
     }  # fmt: skip
     params = Params.model_validate(content)
     assert isinstance(params.train.character_embedding, CharacterEmbedding)
@@ -182,6 +182,47 @@ def test_encodings_know_their_own_and_say_unknown(pictures):
     assert np.allclose(answer["scores"], scores, atol=1e-4)
     assert np.allclose(served["embed"](image_bytes=files)["embedding"], encodings, atol=1e-4)
     assert json.loads((Path("m") / "gallery.json").read_text())["names"] == ["a", "b"]
+
+
+def test_recoloured_faces_are_classes_of_their_own(pictures):
+    from stages.models import character_embedding, network, transfer
+    from stages.models.recolour import TURNS, recoloured
+
+    params = load(ROOT / "params.yaml").train.character_embedding
+    knobs = params.model_copy(update=KNOBS | {"recoloured": 0.5})
+    model = character_embedding.build(2, knobs, pictures)
+    assert model.output_shape == (None, 2 * TURNS)
+    # Untrained, a face is nearest to those of its own character in its own colours.
+    pixels = network.read_pixels(pictures.paths, knobs.image_size)
+    for turn in range(TURNS):
+        turned = np.stack([recoloured(face, turn) for face in pixels])
+        nearest = network.predict_on(model, turned).argmax(axis=1)
+        assert nearest.tolist() == (pictures.truth + 2 * turn).tolist()
+
+    face, seen = pixels[1], set()
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        learnt, one = character_embedding.recolour(face, 1, rng, share=0.5, classes=2)
+        turn = (one - 1) // 2
+        assert np.array_equal(learnt, recoloured(face, turn) if turn else face)
+        seen.add(one)
+    assert seen == {1, 3, 5, 7}
+    assert transfer.trunk(knobs).output_shape[-1] == model.layers[-1].input.shape[-1]
+
+
+def test_whitened_encodings_vary_in_all_directions():
+    import keras
+
+    from stages.models.character_embedding import whitened
+
+    faces = np.random.default_rng(0).normal(size=(300, 4)) * [10, 1, 1, 1] + 5
+    inputs = keras.Input((4,))
+    encoder = whitened(keras.Model(inputs, keras.layers.Identity()(inputs)), faces)
+    encodings = np.asarray(encoder(faces))
+    assert np.allclose(np.linalg.norm(encodings, axis=1), 1, atol=1e-5)
+    spreads = [np.linalg.eigvalsh(np.cov(one.T)) for one in (faces, encodings)]
+    assert spreads[0][-1] / spreads[0][0] > 50 > 8 > spreads[1][-1] / spreads[1][0]
+    assert np.abs(encodings.mean(axis=0)).max() < 0.1
 
 
 def test_the_margin_loss_is_that_of_cosface():
