@@ -1,0 +1,81 @@
+"""How many faces does it take to enroll a character?
+
+Asks the character_embedding of a trained project that holds characters back (split.hold_back), so
+that its encoder never saw them. Some faces of each are enrolled and all others are asked, in ten
+rounds with other faces; an answer "unknown" is wrong.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from celflow import errors
+from celflow.params import load
+from stages import manifest, models
+from stages.models import network
+from stages.models.gallery import Gallery
+
+MODEL = "character_embedding"
+FACES = (1, 2, 3, 5, 10, 20)
+ROUNDS = 10
+
+
+def asked(
+    gallery: Gallery, new: dict[str, np.ndarray], known: np.ndarray, faces: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The names answered: of the enrolled faces' sisters, whether right; of known faces, which.
+
+    new: encodings [N, D] by name. known: encodings [M, D].
+    """
+    rng = np.random.default_rng([seed, faces])
+    others = {}
+    for name, encodings in new.items():
+        order = rng.permutation(len(encodings))
+        gallery = gallery.adding(name, encodings[order[:faces]])
+        others[name] = encodings[order[faces:]]
+    names = np.array([*gallery.names, "unknown"])
+    right = [
+        names[gallery.scores(encodings).argmax(axis=1)] == name
+        for name, encodings in others.items()
+    ]
+    return np.concatenate(right), names[gallery.scores(known).argmax(axis=1)]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--project", type=Path, default=Path(), help="folder (default: this one)")
+    os.chdir(parser.parse_args().project)
+    parts = manifest.read(load().pictures(MODEL))
+    folder = Path("models") / MODEL
+    if not len(parts["unknown"]) or not folder.is_dir():
+        raise errors.UserError(
+            f"no character is held back, or no {folder}: name some in split.hold_back "
+            f"and run `dvc repro train@{MODEL}`"
+        )
+    models.family(MODEL)  # so that Keras knows its layers
+    encodings = network.predict(folder, parts["unknown"].paths)
+    owners = np.array([Path(path).parent.name for path in parts["unknown"].paths])
+    new = {name: encodings[owners == name] for name in sorted(set(owners))}
+    test = parts["test"]
+    known = network.predict(folder, test.paths)
+    truth = np.array(test.labels)[test.truth]
+
+    title = f"{len(new)} characters enrolled beside {len(test.labels)}, mean of {ROUNDS} rounds"
+    table = Table("faces enrolled", "enrolled ones right", "those learnt right", title=title)
+    for faces in FACES:
+        rounds = [asked(Gallery.read(folder), new, known, faces, seed) for seed in range(ROUNDS)]
+        right = np.mean([enrolled.mean() for enrolled, _ in rounds])
+        still = np.mean([(answers == truth).mean() for _, answers in rounds])
+        table.add_row(str(faces), f"{right:.3f}", f"{still:.3f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    errors.run(main)
