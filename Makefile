@@ -31,7 +31,7 @@ format: .venv/installed
 	ruff check --fix .
 
 bench: .venv/installed ## Every benchmark, each a table.
-	for script in $(filter-out benchmarks/results.py benchmarks/sketchify.py,$(wildcard benchmarks/*.py)); do \
+	for script in $(filter-out benchmarks/results.py benchmarks/sketchify.py benchmarks/enroll.py,$(wildcard benchmarks/*.py)); do \
 		python $$script || exit 1; done
 
 results: .venv/installed ## Train and measure on real pictures (CELFLOW_REAL_DATA), write docs/results.md; hours.

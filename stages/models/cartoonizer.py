@@ -58,9 +58,13 @@ class Trainer:
     """Generator, discriminators and their optimizers; one step at a time."""
 
     def __init__(
-        self, knobs: Cartoonizer, features: Features, photos: np.ndarray, drawings: np.ndarray
+        self,
+        knobs: Cartoonizer,
+        features: Features,
+        photos: list[np.ndarray],
+        drawings: list[np.ndarray],
     ) -> None:
-        """photos, drawings: the kinds of some, [N, D], as `features.pooled` gives them."""
+        """photos, drawings: the kinds of some, as `features.kinds_of` gives them."""
         self.knobs = knobs
         self.features = features
         self.generator = generator(knobs.channels, knobs.blocks)
@@ -85,9 +89,9 @@ class Trainer:
         for optimizer, network in zip(self.optimizers, networks, strict=True):
             optimizer.build(network.trainable_variables)
         # The kind of what was drawn of late begins as that of photos.
-        self.lately = tf.Variable(photos.mean(axis=0))
-        self.wanted = tf.constant(drawings.mean(axis=0))
-        self.spread = tf.constant(drawings.var(axis=0).mean())
+        self.lately = [tf.Variable(kinds.mean(axis=0)) for kinds in photos]
+        self.wanted = [tf.constant(kinds.mean(axis=0)) for kinds in drawings]
+        self.spread = [kinds.var(axis=0).mean() for kinds in drawings]
         self.checkpoint = tf.train.Checkpoint(
             networks=networks,
             optimizers=self.optimizers,
@@ -114,25 +118,33 @@ class Trainer:
             },
             "structure": ops.mean(ops.abs(near - self.features.near(to_unit(flat)))),
             "content": ops.mean(ops.abs(near - self.features.near(x))),
-            "colour": ops.mean(ops.abs(_light(y) - _light(x))),
+            "colour": _colour(y, x),
             "variation": total_variation(y),
             "style": self._style(y),
         }
 
+    def _structure(self, y: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+        return ops.mean(ops.abs(self.features.near(y) - self.features.near(wanted)))
+
     def _style(self, y: tf.Tensor) -> tf.Tensor:
         """Squared distance of the mean kind of recent results from that of drawings, over theirs.
 
-        Ours, not the paper's. Few pictures have no mean worth the name, so theirs is mixed into a
+        Ours, not the paper's; at all depths of the features, of which the last counts as much as
+        the others together. Few pictures have no mean worth the name, so theirs is mixed into a
         running one; the gradient goes through the new ones, as if they were all.
         """
         if self.knobs.weights.style == 0:
             return tf.constant(0.0)
-        now = ops.mean(self.features.kind(inner(y)), axis=0)
         share = min(1.0, NEW * self.knobs.batch_size)
-        mean = (1 - share) * self.lately + share * now
-        self.lately.assign(mean)
-        mean = tf.stop_gradient(mean - now) + now
-        return ops.mean((mean - self.wanted) ** 2) / self.spread
+        apart = []
+        for depth, kinds in enumerate(self.features.kinds(inner(y))):
+            now = ops.mean(kinds, axis=0)
+            mean = (1 - share) * self.lately[depth] + share * now
+            self.lately[depth].assign(mean)
+            mean = tf.stop_gradient(mean - now) + now
+            apart.append(ops.mean((mean - self.wanted[depth]) ** 2) / self.spread[depth])
+        *others, last = apart
+        return (last + sum(others) / len(others)) / 2 if others else last
 
     def _structures(self, pixels: np.ndarray) -> np.ndarray:
         return np.stack([structure(one, self.knobs.superpixels) for one in pixels])
@@ -141,16 +153,22 @@ class Trainer:
     def pretrain_step(self, photos: tf.Tensor, flat: tf.Tensor) -> dict:
         """One step of the generator alone, from photos to flat ones, both uint8 [N, S, S, 3].
 
-        By pixels and their differences, so that borders stay sharp; and by `style`, as it is
-        weighed.
+        By pixels and their differences, so that borders stay sharp; and by `structure`, `colour`
+        and `style`, as they are weighed.
         """
-        x, wanted = to_unit(photos), gradients(to_unit(flat))
+        x, wanted = to_unit(photos), to_unit(flat)
+        weights = self.knobs.weights
         with tf.GradientTape() as tape:
             y = refined(x, self.generator(x, training=True))
-            flatness, style = ops.mean(ops.abs(gradients(y) - wanted)), self._style(y)
-            loss = flatness + self.knobs.weights.style * style
+            terms = {
+                "flatness": ops.mean(ops.abs(gradients(y) - gradients(wanted))),
+                "structure": self._structure(y, wanted),
+                "colour": _colour(y, wanted),
+                "style": self._style(y),
+            }
+            loss = sum(getattr(weights, name, 1.0) * term for name, term in terms.items())
         self._descend(0, tape, loss, self.generator)
-        return {"pretrain_loss": loss, "flatness": flatness, "style": style}
+        return {"pretrain_loss": loss, **terms}
 
     @tf.function
     def train_step(self, photos: tf.Tensor, drawings: tf.Tensor, weights: tf.Tensor) -> dict:
@@ -203,9 +221,15 @@ def inner(x: Any) -> Any:
     return x[..., rim:-rim, rim:-rim, :]
 
 
-def _light(x: tf.Tensor) -> tf.Tensor:
-    """The colours of pictures, [N, H, W, 3], without what is in them: means of 8 x 8 px."""
-    return ops.average_pool(x, 8)
+def _colour(y: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """How far the colours of pictures [N, H, W, 3] lie apart.
+
+    Light counts as the mean of 8 x 8 px, so that lines may be drawn; hue and strength of colour
+    count in every pixel, so that they are drawn in black and white.
+    """
+    apart = y - x
+    grey = ops.mean(apart, axis=-1, keepdims=True)
+    return ops.mean(ops.abs(apart - grey)) + ops.mean(ops.abs(ops.average_pool(apart, 8)))
 
 
 class Crops:
@@ -244,7 +268,7 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
     photos, drawings = (Crops(of(parts["train"], kind), knobs.image_size) for kind in KINDS)
     count = KINDS_OF if knobs.weights.style > 0 else 1
     seen = [
-        features.pooled([inner(c) for c in crops(np.random.default_rng(params.seed), count)])
+        features.kinds_of([inner(c) for c in crops(np.random.default_rng(params.seed), count)])
         for crops in (photos, drawings)
     ]
     trainer = Trainer(knobs, features, *seen)
@@ -356,7 +380,8 @@ def measure(
     """Figures of test photos' middles, 256 px, and a sheet of strips, uint8 [H, W, 3].
 
     `kid_before`, `kid_after`: kernel inception distance of photos and of results to test drawings;
-    `style_gain`: by how much it fell, 1 is all; `content_distance`: to the photo;
+    `style_gain`: by how much it fell, 1 is all, 0 where photos lay no further off than drawings;
+    `content_distance`: to the photo;
     `edge_sharpness`: mean difference of neighbouring pixels, over the photo's.
     """
     features = Features(params.train.cartoonizer.features)
@@ -380,7 +405,7 @@ def compared(
     return {
         "kid_before": before,
         "kid_after": after,
-        "style_gain": 1 - after / before,
+        "style_gain": 1 - after / before if before > 0 else 0.0,
         "content_distance": float(np.mean([features.distance(*pair) for pair in pairs])),
         "edge_sharpness": float(np.mean([_edges(ours) / _edges(photo) for ours, photo in pairs])),
     }

@@ -10,7 +10,10 @@ from keras import ops
 from celflow.errors import UserError
 
 LAYERS = {"vgg19": "block4_conv4", "inception_v3": "mixed2"}
-POOLED = {"vgg19": "block5_conv4", "inception_v3": "mixed10"}
+DEPTHS = {  # from lines to things; kernel distances go by the last
+    "vgg19": ("block2_conv2", "block3_conv4", "block4_conv4", "block5_conv4"),
+    "inception_v3": ("mixed2", "mixed4", "mixed7", "mixed10"),
+}
 
 
 class Features:
@@ -37,9 +40,9 @@ class Features:
         except Exception as error:  # Keras raises what HDF5, the network or its own checks raise
             reason = " ".join(str(error).split())[:160]
             raise UserError(f"cartoonizer.features '{which}': {reason}") from None
-        outputs = [whole.get_layer(table[self.name]).output for table in (LAYERS, POOLED)]
-        self._network = keras.Model(whole.input, outputs)
-        self._near = keras.Model(whole.input, outputs[0])
+        depths = [whole.get_layer(depth).output for depth in DEPTHS[self.name]]
+        self._network = keras.Model(whole.input, depths)
+        self._near = keras.Model(whole.input, whole.get_layer(LAYERS[self.name]).output)
         self._network.trainable = False
 
     def near(self, x: Any) -> Any:
@@ -48,8 +51,8 @@ class Features:
             return gradients(x)
         return self._near(self._door(x), training=False)
 
-    def kind(self, x: Any) -> Any:
-        """[N, D]: what kind of picture, whatever is where; of pictures [N, H, W, 3]."""
+    def kinds(self, x: Any) -> list[Any]:
+        """[N, D] at each depth: what kind of picture, whatever is where; of [N, H, W, 3]."""
         if self._network is None:
             scales = [
                 gradients(ops.average_pool(x, 2 * radius + 1, strides=1, padding="same"))
@@ -57,12 +60,17 @@ class Features:
             ]
             means = [ops.mean(one, axis=[1, 2]) for one in scales]
             spreads = [ops.sqrt(ops.var(one, axis=[1, 2]) + 1e-6) for one in scales]
-            return ops.concatenate([*means, *spreads], axis=-1)
-        return ops.mean(self._network(self._door(x), training=False)[1], axis=[1, 2])
+            return [ops.concatenate([*means, *spreads], axis=-1)]
+        return [ops.mean(one, axis=[1, 2]) for one in self._network(self._door(x), training=False)]
+
+    def kinds_of(self, pictures: list[np.ndarray]) -> list[np.ndarray]:
+        """float32 [N, D] at each depth, of uint8 pictures [H, W, 3], each of any size."""
+        kinds = [self._kinds(one[None]) for one in pictures]
+        return [np.concatenate(depth) for depth in zip(*kinds, strict=True)]
 
     def pooled(self, pictures: list[np.ndarray]) -> np.ndarray:
-        """float32 [N, D] of uint8 pictures [H, W, 3], each of any size: their kinds."""
-        return np.concatenate([np.asarray(self._pooled(p[None])) for p in pictures])
+        """float32 [N, D]: the same at the last depth."""
+        return self.kinds_of(pictures)[-1]
 
     def distance(self, ours: np.ndarray, photo: np.ndarray) -> float:
         """Mean absolute difference of two uint8 pictures' near features: content distance."""
@@ -70,8 +78,8 @@ class Features:
         return float(ops.mean(ops.abs(a - b)))
 
     @tf.function(reduce_retracing=True)
-    def _pooled(self, pixels: tf.Tensor) -> tf.Tensor:
-        return self.kind(tf.cast(pixels, tf.float32) / 127.5 - 1)
+    def _kinds(self, pixels: tf.Tensor) -> list[tf.Tensor]:
+        return self.kinds(tf.cast(pixels, tf.float32) / 127.5 - 1)
 
     def _door(self, x: Any) -> Any:
         """As the network wants its pictures."""

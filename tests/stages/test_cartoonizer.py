@@ -103,6 +103,15 @@ def test_vgg_sees_pictures_as_it_was_trained_to(monkeypatch):
     np.testing.assert_allclose(features.pooled([photo]), wanted, atol=1e-4 * wanted.max())
 
 
+def test_lines_may_be_drawn_but_in_black_and_white():
+    grey = np.zeros((1, 16, 16, 3), np.float32)
+    lines = np.where(np.arange(16) % 2, 0.2, -0.2).astype(np.float32)[:, None]
+    red = lines * np.float32([1, 0, 0])
+    apart = [float(cartoonizer._colour(grey, grey + each)) for each in (lines, red, 0.2)]
+    assert apart[0] == pytest.approx(0, abs=1e-6) and apart[1] > 0.05
+    assert apart[2] == pytest.approx(0.2, rel=1e-5)
+
+
 def test_released_weights_of_another_size_are_refused(tmp_path):
     weights.save(generator(4, 1), tmp_path / "w.npz")
     again = generator(4, 1)
@@ -143,7 +152,8 @@ def fit(params, name: str) -> tuple[list[np.ndarray], list[dict]]:
 def test_what_was_killed_goes_on_where_it_stopped(ready, monkeypatch):
     ready.configure({"train": {"cartoonizer": {"weights": {"style": 1.0}}}})
     whole, curve = fit(load(), "whole")
-    assert set(curve[0]) == {"pretrain_loss", "flatness", "style"} and len(curve) == 2
+    assert {"pretrain_loss", "flatness", "structure", "colour", "style"} == set(curve[0])
+    assert len(curve) == 2
     assert {"content", "pull_texture", "judge_surface"} <= set(curve[1])
     assert any(np.abs(weight).max() > 0 for weight in whole)
     shutil.rmtree("scratch")
