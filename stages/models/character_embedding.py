@@ -4,9 +4,8 @@ A network puts faces of one character near to each other on the unit sphere, and
 far away (large-margin cosine loss: Wang et al. 2018, CosFace, eq. 4). A character is the mean of
 the encodings of its faces, so a new one needs a few faces and no training.
 
-Few characters teach little of what tells a new one apart. So some of their faces are recoloured,
-and learnt as characters of their own; and encodings are whitened, so that the directions in which
-the known ones differ do not drown all others.
+Few characters teach little of what tells a new one apart, so some of their faces are recoloured,
+and learnt as characters of their own.
 """
 
 from functools import partial
@@ -16,19 +15,15 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers, ops
-from scipy.special import softmax
-from sklearn.covariance import shrunk_covariance
 from sklearn.linear_model import LogisticRegression
 
 from celflow.params import CharacterEmbedding, Params
 from stages.manifest import Part, Pictures
 from stages.models import Log, network, transfer
-from stages.models.calibration import best_temperature
 from stages.models.gallery import Encoder, Gallery, Recogniser, means
 from stages.models.recolour import TURNS, recoloured
 
 calibrates = False  # the gallery brings a curve of its own
-LOGIT = 10.0  # of a face's own character, on average, before validation decides: 2.5 to 40
 
 
 @keras.saving.register_keras_serializable("celflow")
@@ -142,36 +137,12 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
     trained = keras.models.load_model(folder / network.MODEL_FILE)
     encoder = keras.Model(trained.input, trained.layers[-1].input)
     encoder = keras.Model(encoder.input, UnitLength()(transfer.mirrored(encoder)(encoder.input)))
-    faces = network.predict_on(encoder, network.read_pixels(train.paths, knobs.image_size))
-    encoder = whitened(encoder, faces)
     encoder.save(folder / network.MODEL_FILE)
     encodings = means(network.predict(folder, train.paths), train.truth)
-    cosines = network.predict(folder, val.paths) @ encodings.T
-    slope, threshold = _known_curve(cosines, val.truth, knobs.strangers)
-    sharpness = _sharpness(cosines, val.truth)
-    Gallery(train.labels, encodings, sharpness, slope, threshold).write(folder)
-
-
-def whitened(encoder: keras.Model, faces: np.ndarray) -> keras.Model:
-    """The encoder, with encodings that vary alike in all directions over `faces`, [N, D].
-
-    Their covariance is shrunk half of the way to that of a sphere first, because few faces know
-    little of most directions (Ledoit and Wolf 2004).
-    """
-    centre = faces.mean(axis=0)
-    values, vectors = np.linalg.eigh(shrunk_covariance(np.cov(faces.T), 0.5))
-    kernel = vectors / np.sqrt(values)
-    whiten = layers.Dense(len(centre), name="whiten")
-    model = keras.Model(encoder.input, UnitLength()(whiten(encoder.output)))
-    whiten.set_weights([kernel, -centre @ kernel])
-    return model
-
-
-def _sharpness(cosines: np.ndarray, truth: np.ndarray) -> float:
-    """The factor from cosine to logit of least log loss, by cosines [N, C] of val."""
-    own = cosines[np.arange(len(truth)), truth].mean()
-    first = LOGIT / max(0.01, float(own))
-    return first / best_temperature(truth, softmax(first * cosines, axis=1))
+    slope, threshold = _known_curve(
+        network.predict(folder, val.paths) @ encodings.T, val.truth, knobs.strangers
+    )
+    Gallery(train.labels, encodings, knobs.sharpness, slope, threshold).write(folder)
 
 
 def _known_curve(cosines: np.ndarray, truth: np.ndarray, strangers: float) -> tuple[float, float]:

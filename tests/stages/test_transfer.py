@@ -210,21 +210,6 @@ def test_recoloured_faces_are_classes_of_their_own(pictures):
     assert transfer.trunk(knobs).output_shape[-1] == model.layers[-1].input.shape[-1]
 
 
-def test_whitened_encodings_vary_in_all_directions():
-    import keras
-
-    from stages.models.character_embedding import whitened
-
-    faces = np.random.default_rng(0).normal(size=(300, 4)) * [10, 1, 1, 1] + 5
-    inputs = keras.Input((4,))
-    encoder = whitened(keras.Model(inputs, keras.layers.Identity()(inputs)), faces)
-    encodings = np.asarray(encoder(faces))
-    assert np.allclose(np.linalg.norm(encodings, axis=1), 1, atol=1e-5)
-    spreads = [np.linalg.eigvalsh(np.cov(one.T)) for one in (faces, encodings)]
-    assert spreads[0][-1] / spreads[0][0] > 50 > 8 > spreads[1][-1] / spreads[1][0]
-    assert np.abs(encodings.mean(axis=0)).max() < 0.1
-
-
 def test_the_margin_loss_is_that_of_cosface():
     from stages.models.character_embedding import MarginLoss
 
