@@ -225,11 +225,11 @@ def _colour(y: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """How far the colours of pictures [N, H, W, 3] lie apart.
 
     Light counts as the mean of 8 x 8 px, so that lines may be drawn; hue and strength of colour
-    count in every pixel, so that they are drawn in black and white.
+    count in every pixel, and squared, so that they are drawn in black and white.
     """
     apart = y - x
     grey = ops.mean(apart, axis=-1, keepdims=True)
-    return ops.mean(ops.abs(apart - grey)) + ops.mean(ops.abs(ops.average_pool(apart, 8)))
+    return 10 * ops.mean((apart - grey) ** 2) + ops.mean(ops.abs(ops.average_pool(apart, 8)))
 
 
 class Crops:
