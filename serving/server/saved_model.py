@@ -17,6 +17,8 @@ from serving.server.versions import SAVED_MODEL_FILES
 from serving.tensors import Array
 
 TAGS = [tf.saved_model.SERVING]
+FAULTS = (tf.errors.OpError, UnicodeDecodeError)
+"""What TensorFlow raises; the latter for a message that repeats bytes which are no text."""
 
 
 def prepare_devices(intra_op_threads: int, inter_op_threads: int) -> None:
@@ -52,7 +54,7 @@ def load(folder: Path) -> tuple[dict[str, Any], dict[str, Signature]]:
             functions = {
                 name: _Fetch(session, definition) for name, definition in definitions.items()
             }
-    except tf.errors.OpError as error:
+    except FAULTS as error:
         raise _refusal(error) from None
     return definitions, {
         name: Signature(name, definitions[name], function)
@@ -73,7 +75,7 @@ class _Function:
             tensors = {name: tf.constant(array) for name, array in inputs.items()}
             results = self._function(**tensors).items()
             return {name: _array(tensor.numpy()) for name, tensor in results}
-        except tf.errors.OpError as error:
+        except FAULTS as error:
             raise _refusal(error) from None
 
 
@@ -89,7 +91,7 @@ class _Fetch:
         feed = {self._inputs[name]: array for name, array in inputs.items()}
         try:
             results = self._session.run(self._outputs, feed)
-        except tf.errors.OpError as error:
+        except FAULTS as error:
             raise _refusal(error) from None
         return {name: _array(value) for name, value in results.items()}
 
@@ -137,5 +139,9 @@ def _meta_graph(folder: Path) -> Any:
 
 
 def _refusal(error: Any) -> StatusError:
+    if isinstance(error, UnicodeDecodeError):
+        # Its code is lost; only a complaint about an input repeats the input.
+        message = error.object.decode(errors="backslashreplace")
+        return StatusError(grpc.StatusCode.INVALID_ARGUMENT, graph_error(message))
     code = CODES.get(error.error_code, grpc.StatusCode.UNKNOWN)
     return StatusError(code, graph_error(error.message))

@@ -123,6 +123,15 @@ def test_predict_with_serialized_examples(served: Any) -> None:
     assert to_array(served.Predict(request).outputs["scores"]).tolist() == [[0.75, 0.25]]
 
 
+def test_refusal_that_repeats_bytes_which_are_no_text(served: Any) -> None:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "examples"
+    request.inputs["inputs"].CopyFrom(to_proto(np.array([b"\xf9\xff"], object)))
+    with pytest.raises(grpc.RpcError, match=r"value: '\\xf9\\xff'") as refusal:
+        served.Predict(request)
+    assert refusal.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_multi_inference(served: Any) -> None:
     response = served.MultiInference(
         multi(("examples", "", CLASSIFY), ("examples", "regress", REGRESS))
