@@ -24,6 +24,7 @@ from serving.server.caller import Caller
 from serving.server.manager import Manager
 from serving.server.metrics import Metrics
 from serving.server.status import StatusError
+from serving.server.unreadable import Readable
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class GrpcServer:
         }
         self._server = grpc.server(
             ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
+            interceptors=[Readable()],
             maximum_concurrent_rpcs=threads * (1 + QUEUE_PER_THREAD),
             options=list(settings.items()),
         )
