@@ -1,6 +1,6 @@
 """A SavedModel's signatures, of TensorFlow 1 and 2."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,45 +42,19 @@ def load(folder: Path) -> tuple[dict[str, Any], dict[str, Signature]]:
     """
     meta_graph = _meta_graph(folder)
     definitions = dict(meta_graph.signature_def)
-    functions: Mapping[str, Callable[[Mapping[str, Array]], dict[str, Array]]]
     try:
-        if meta_graph.HasField("object_graph_def"):
-            model = tf.saved_model.load(str(folder), tags=TAGS)
-            functions = {
-                name: _Function(model, function) for name, function in model.signatures.items()
-            }
-        else:
-            session = _session(folder)
-            functions = {
-                name: _Fetch(session, definition) for name, definition in definitions.items()
-            }
+        session = _session(folder)
     except FAULTS as error:
         raise _refusal(error) from None
     return definitions, {
-        name: Signature(name, definitions[name], function)
-        for name, function in functions.items()
-        if name in definitions
+        name: Signature(name, definition, _Fetch(session, definition))
+        for name, definition in definitions.items()
+        if not name.startswith("__saved_model_")  # what TensorFlow runs itself
     }
 
 
-class _Function:
-    """Calls a signature's function, of TensorFlow 2; keeps the model, whose variables it uses."""
-
-    def __init__(self, model: Any, function: Any) -> None:
-        self._model = model
-        self._function = function
-
-    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        try:
-            tensors = {name: tf.constant(array) for name, array in inputs.items()}
-            results = self._function(**tensors).items()
-            return {name: _array(tensor.numpy()) for name, tensor in results}
-        except FAULTS as error:
-            raise _refusal(error) from None
-
-
 class _Fetch:
-    """Runs a signature's part of a graph, of TensorFlow 1: any of its tensors may be fed."""
+    """Runs a signature's part of the graph."""
 
     def __init__(self, session: Any, definition: Any) -> None:
         self._session = session
