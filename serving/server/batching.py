@@ -25,9 +25,6 @@ from serving.server.config import read_proto
 from serving.server.status import StatusError, invalid
 from serving.tensors import Array
 
-HAND_OVER = 1e-4
-"""Seconds that it takes at least to hand a request to another thread and back."""
-
 Arrays = Mapping[str, Array]
 Run = Callable[[Arrays], dict[str, Array]]
 
@@ -164,12 +161,9 @@ class Queue:
         self._batcher = batcher
         self._parameters = batcher.parameters
         self._run = run
-        self._seconds = float("inf")  # of a run; a busy machine makes some of them long
 
     def __call__(self, inputs: Arrays, caller: Caller) -> dict[str, Array]:
         """The outputs for `inputs`, arrays of an equal first dimension of at least 1.
-
-        A model that takes next to no time runs at once: company would cost more than it saves.
 
         Raises:
             StatusError: what the signature raises for these inputs, INVALID_ARGUMENT for too many
@@ -186,8 +180,6 @@ class Queue:
             _Task({name: array[start : start + step] for name, array in inputs.items()}, caller)
             for start in range(0, rows, step)
         ]
-        if self._seconds < HAND_OVER and len(tasks) == 1:
-            return {name: array[:rows] for name, array in self._outputs(tasks).items()}
         self._batcher.add(self, tasks)
         answers = [task.wait() for task in tasks]
         if len(answers) == 1:
@@ -254,9 +246,7 @@ class Queue:
             for name, first in batch.items():
                 filler = [first[:1]] * (padded - rows)
                 batch[name] = np.concatenate([*(task.inputs[name] for task in tasks), *filler])
-        start = time.monotonic()
         outputs = self._run(batch)
-        self._seconds = min(2 * self._seconds, time.monotonic() - start)
         if any(array.ndim == 0 or len(array) != padded for array in outputs.values()):
             raise StatusError(
                 grpc.StatusCode.FAILED_PRECONDITION,

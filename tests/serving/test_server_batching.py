@@ -154,29 +154,6 @@ def test_timeout_waits_for_company() -> None:
     assert full.ask(1) == [2], "a full batch waits for nobody"
 
 
-def test_what_takes_next_to_no_time_runs_at_once() -> None:
-    threads: list[threading.Thread] = []
-    seconds = [0.0]
-
-    def run(inputs: Any) -> Any:
-        threads.append(threading.current_thread())
-        time.sleep(seconds[0])
-        return inputs
-
-    queue = Batcher(Parameters(allowed_batch_sizes=(2,))).queue(run)
-
-    def ask() -> threading.Thread:
-        assert queue({"x": np.float32([1])}, NOBODY)["x"].tolist() == [1]
-        return threads[-1]
-
-    here = threading.current_thread()
-    assert ask() is not here, "nobody knows yet how long it takes"
-    until(lambda: ask() is here)
-    seconds[0] = 0.01
-    until(lambda: ask() is not here)
-    assert ask() is not here
-
-
 def test_outputs_without_a_row_each_are_refused() -> None:
     queue = Batcher(Parameters()).queue(lambda inputs: {"y": np.float32([1, 2, 3])})
     with pytest.raises(StatusError, match="0th dimension") as refusal:
