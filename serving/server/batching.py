@@ -1,10 +1,9 @@
 """Requests that come at the same time run together: --enable_batching.
 
 TensorFlow has the batching library of TensorFlow Serving as an op (`tf.raw_ops.BatchFunction`). It
-is not used. It takes what is there as soon as a thread is free; answers leave a Python server one
-by one, and so do the next requests come in, so its batches stay small: 0.59 to 0.76 of the
-in-process limit where the queue here has 0.86 to 0.98 (xception, 32 in flight, two cores). One bad
-item fails its whole batch, and nobody can leave it.
+is not used: behind gRPC it came to 0.59 to 0.76 of the in-process limit, with several time-outs and
+numbers of threads, where the queue here has 0.86 to 0.98 (xception, 32 in flight, two cores). One
+bad item fails its whole batch, and nobody can leave its queue.
 """
 
 import os

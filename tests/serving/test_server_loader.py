@@ -93,3 +93,40 @@ def test_warm_up_that_is_no_record_file(version: Path) -> None:
     (version / "assets.extra" / "tf_serving_warmup_requests").write_bytes(bytes(100))
     with pytest.raises(StatusError, match="a TFRecord file"):
         load(version)
+
+
+def test_what_a_signature_may_take_and_give(tmp_path: Path) -> None:
+    """All types of NumPy's, also without rows; a table, whose file it brings; nothing at all."""
+    import tensorflow as tf
+
+    from serving.server import saved_model
+
+    kinds = (
+        *(tf.float16, tf.bfloat16, tf.float32, tf.float64, tf.complex64, tf.complex128, tf.bool),
+        *(tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint16, tf.uint32, tf.uint64),
+    )
+    (tmp_path / "words").write_text("a\nb\n")
+    whole, line = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+    words = tf.lookup.TextFileInitializer(str(tmp_path / "words"), tf.string, whole, tf.int64, line)
+    module = tf.Module()
+    module.table = tf.lookup.StaticHashTable(words, -1)
+
+    def signature(answer: Any, *kind: Any) -> Any:
+        specs = [tf.TensorSpec([None], one, "x") for one in kind]
+        return tf.function(answer, input_signature=specs).get_concrete_function()
+
+    signatures = {kind.name: signature(lambda x: {"y": tf.identity(x)}, kind) for kind in kinds}
+    signatures["look"] = signature(lambda x: {"y": module.table.lookup(x)}, tf.string)
+    signatures["nothing"] = signature(lambda: {"y": tf.constant(1.0), "z": tf.constant(1.0)})
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures=signatures)
+    (tmp_path / "words").unlink()
+
+    _, loaded = saved_model.load(tmp_path / "m")
+    for kind in kinds:
+        for values in ([0, 1], []):
+            x = np.array(values).astype(kind.as_numpy_dtype)
+            y = loaded[kind.name].run({"x": x})["y"]
+            assert (y.dtype, y.tolist()) == (x.dtype, x.tolist())
+    found = loaded["look"].run({"x": np.array([b"b", b"\xff"], object)})
+    assert found["y"].tolist() == [1, -1]
+    assert loaded["nothing"].run({}) == {"y": 1, "z": 1}
