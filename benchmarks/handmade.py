@@ -1,9 +1,10 @@
 """How much slower than OpenCV are the hand-made models as served graphs?
 
-A request is one picture's file, decoding included on both sides; both may use every core. They take
-turns, and the fastest of some rounds counts for each picture, so that other work on the machine
-disturbs little. Uses `cartoon_or_photo` of CELFLOW_REAL_DATA, otherwise the built-in sample
-(`dvc repro sample`), every so many pictures of it: `python benchmarks/handmade.py [PICTURES]`.
+A request is one picture's file, decoding included on both sides; both may use every core. The graph
+is loaded and called as the model server does it. They take turns, and the fastest of some rounds
+counts for each picture, so that other work on the machine disturbs little. Uses `cartoon_or_photo`
+of CELFLOW_REAL_DATA, otherwise the built-in sample (`dvc repro sample`), every so many pictures of
+it: `python benchmarks/handmade.py [PICTURES]`.
 """
 
 import json
@@ -17,12 +18,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import cv2
 import numpy as np
-import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # or serving.py beside this file comes first
 from celflow.params import load
+from serving.server import saved_model
 from stages import models
 
 NAMES = ("colours", "gradient", "edges")
@@ -58,11 +60,10 @@ def main() -> None:
             saved = {"threshold": measure.published, "slope": 1.0, **knobs}
             (folder / "model.json").write_text(json.dumps(saved))
             measure.export(folder, ["cartoon", "photo"]).save(folder / "saved_model")
-            loaded = tf.saved_model.load(str(folder / "saved_model"))
-        signature = loaded.signatures["serving_default"]
+            signature = saved_model.load(folder / "saved_model")[1]["serving_default"]
 
         def in_graph(data: bytes, signature=signature) -> np.ndarray:
-            return signature(image_bytes=tf.constant([data]))["scores"].numpy()
+            return signature.run({"image_bytes": np.array([data], object)})["scores"]
 
         in_graph(contents[0])
         taken = np.empty((2, ROUNDS, len(contents)))

@@ -10,6 +10,8 @@ from stages.models.measure import Measure
 if TYPE_CHECKING:
     import tensorflow as tf
 
+STRIP = 40_000  # pixels that the graph works on at a time: what a core's cache takes
+
 
 def lost_edges(pixels: np.ndarray, block: int, c: int) -> float:
     """Edge pixels that a 3 x 3 median takes away; less than 0 where it makes some.
@@ -23,11 +25,26 @@ def lost_edges(pixels: np.ndarray, block: int, c: int) -> float:
 
 def lost_edges_in_graph(image: "tf.Tensor", block: int, c: int) -> "tf.Tensor":
     """`lost_edges` in TensorFlow's ops: the same number."""
+    import tensorflow as tf
+
     from stages.models import opencv_ops
 
-    grey = opencv_ops.grey(image)
-    median = opencv_ops.median(grey)
-    return opencv_ops.edge_pixels(grey, block, c) - opencv_ops.edge_pixels(median, block, c)
+    height, width = tf.unstack(tf.shape(image)[:2])
+    around = block // 2 + 1  # rows that a strip's median and its neighbourhoods look at
+    step = tf.maximum(STRIP // width, 4 * around)
+
+    def strip(top: tf.Tensor) -> tf.Tensor:
+        rows = tf.range(top - around, tf.minimum(top + step, height) + around)
+        inside = tf.clip_by_value(rows, 0, height - 1)
+        grey = opencv_ops.grey(tf.gather(image, inside))
+        # Beyond the border it is the median that is repeated, not what it is made of.
+        median = tf.gather(opencv_ops.median(grey), (inside - rows[0] - 1)[1:-1])
+        before, after = (opencv_ops.edge_pixels(one, block, c) for one in (grey[1:-1], median))
+        return before - after
+
+    tops = tf.range(0, height, step)
+    spec = tf.TensorSpec([], tf.float32)
+    return tf.reduce_sum(tf.map_fn(strip, tops, fn_output_signature=spec, parallel_iterations=2))
 
 
 def _edges(grey: np.ndarray, block: int, c: int) -> int:

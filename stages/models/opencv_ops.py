@@ -37,13 +37,19 @@ def resize(image: tf.Tensor, side: int) -> tf.Tensor:
 
 def grey(image: tf.Tensor) -> tf.Tensor:
     """float32 [H, W] of uint8 [H, W, 3], R, G, B: `cv2.cvtColor`, COLOR_RGB2GRAY, exactly."""
-    red, green, blue = (tf.cast(plane, tf.float32) for plane in tf.unstack(image, 3, axis=2))
+    red, green, blue = tf.unstack(tf.cast(image, tf.float32), 3, axis=2)
     weighted = red * (9798 / 2**15) + green * (19235 / 2**15) + blue * (3735 / 2**15)
     return tf.floor(weighted + 0.5)
 
 
+def bordered(plane: tf.Tensor, rows: int) -> tf.Tensor:
+    """[H + 2 rows, W, ...] of [H, W, ...]: its first and last row repeated."""
+    height = tf.shape(plane)[0]
+    return tf.gather(plane, tf.clip_by_value(tf.range(-rows, height + rows), 0, height - 1))
+
+
 def median(plane: tf.Tensor) -> tf.Tensor:
-    """float32 [H, W] of the same: `cv2.medianBlur` of 3 x 3, exactly.
+    """float32 [H, W] of [H + 2, W], a row more at both ends: `cv2.medianBlur` of 3 x 3, exactly.
 
     Sorts each column of three; the median of nine is then the median of the largest of the lowest,
     the median of the middle and the lowest of the largest (Smith, Xilinx XCELL 23, 1996).
@@ -64,22 +70,25 @@ def median(plane: tf.Tensor) -> tf.Tensor:
 
 
 def gaussian_threshold(plane: tf.Tensor, block: int, c: int) -> tf.Tensor:
-    """float32 [H, W] of the same, 0 or 255: `cv2.adaptiveThreshold`, ADAPTIVE_THRESH_GAUSSIAN_C.
+    """float32 [H, W], 0 or 255, of [H + block - 1, W], `block // 2` rows more at both ends.
 
-    THRESH_BINARY: white is what lies less than `c` below the weighted mean, rounded. Sums of 32-bit
-    floats end differently in another order, so that once in a while a mean on the verge of rounding
-    falls the other way.
+    `cv2.adaptiveThreshold`, ADAPTIVE_THRESH_GAUSSIAN_C, THRESH_BINARY: white is what lies less than
+    `c` below the weighted mean, rounded. Sums of 32-bit floats end differently in another order, so
+    that once in a while a mean on the verge of rounding falls the other way.
     """
     weights = cv2.getGaussianKernel(block, 0, cv2.CV_32F).ravel().tolist()
     rows = zip(weights, _rows(plane, block), strict=True)
     sums = tf.add_n([weight * row for weight, row in rows])
     columns = zip(weights, _shifts(sums, block), strict=True)
     mean = tf.round(tf.add_n([weight * column for weight, column in columns]))
-    return tf.where(plane - _unpadded(mean, plane, block) > -c, 255.0, 0.0)
+    inner = plane[block // 2 : tf.shape(plane)[0] - block // 2]
+    return tf.where(inner - _unpadded(mean, plane, block) > -c, 255.0, 0.0)
 
 
 def edge_pixels(plane: tf.Tensor, block: int, c: int) -> tf.Tensor:
-    """int32 scalar: how many pixels of float32 [H, W] `cv2.adaptiveThreshold` makes 0, exactly.
+    """float32 scalar: how many pixels `cv2.adaptiveThreshold` makes 0, exactly.
+
+    plane: float32 [H + block - 1, W]: `block // 2` rows more at both ends.
 
     ADAPTIVE_THRESH_MEAN_C, THRESH_BINARY: those that lie at least `c` below the mean, rounded, of
     `block` x `block` pixels. Compared as sums: block squared is odd, so no mean ends in a half.
@@ -88,8 +97,8 @@ def edge_pixels(plane: tf.Tensor, block: int, c: int) -> tf.Tensor:
     total = tf.add_n(_shifts(tf.add_n(rows), block))
     centre = tf.slice(rows[block // 2], [block // 2], tf.shape(total))
     area = block * block
-    below = total - area * centre >= area * c - area // 2
-    return tf.math.count_nonzero(_unpadded(below, plane, block), dtype=tf.int32)
+    below = tf.cast(total - area * centre >= area * c - area // 2, tf.float32)
+    return tf.reduce_sum(_unpadded(below, plane, block))
 
 
 def bilateral(
@@ -180,18 +189,18 @@ def _median_of_three(a: tf.Tensor, b: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
 
 
 def _rows(plane: tf.Tensor, block: int) -> list[tf.Tensor]:
-    """float32 [H * stride], `block` times: a plane's rows and those above and below them.
+    """float32 [H * stride], `block` times: rows of a plane [H + block - 1, W], each from one lower.
 
     One after another, each `block // 2` longer at both ends, where the border is repeated, and
     then as long as they need to be to begin at a multiple of `ALIGNED`.
     """
     height, width = tf.unstack(tf.shape(plane))
+    stride = _stride(width, block)
     sides = [[plane[:, :1]] * (block // 2), [plane[:, -1:]] * (block // 2)]
-    unused = tf.zeros([height, _stride(width, block) - width - block + 1])
-    wide = tf.concat([*sides[0], plane, *sides[1], unused], axis=1)
-    tall = tf.concat([wide[:1]] * (block // 2) + [wide] + [wide[-1:]] * (block // 2), axis=0)
-    flat, stride = tf.reshape(tall, [-1]), tf.shape(tall)[1]
-    return [tf.slice(flat, [i * stride], [height * stride]) for i in range(block)]
+    unused = tf.zeros([height, stride - width - block + 1])
+    flat = tf.reshape(tf.concat([*sides[0], plane, *sides[1], unused], axis=1), [-1])
+    size = (height - block + 1) * stride
+    return [tf.slice(flat, [i * stride], [size]) for i in range(block)]
 
 
 def _shifts(rows: tf.Tensor, block: int) -> list[tf.Tensor]:
@@ -201,10 +210,10 @@ def _shifts(rows: tf.Tensor, block: int) -> list[tf.Tensor]:
 
 
 def _unpadded(shifted: tf.Tensor, plane: tf.Tensor, block: int) -> tf.Tensor:
-    """[H, W] as `plane` of what was made of `_shifts`."""
-    height, width = tf.unstack(tf.shape(plane))
+    """[H, W] of what was made of `_shifts`, where `plane` is what `_rows` was given."""
+    width = tf.shape(plane)[1]
     wide = tf.pad(shifted, [[0, block - 1]])
-    return tf.reshape(wide, [height, _stride(width, block)])[:, :width]
+    return tf.reshape(wide, [-1, _stride(width, block)])[:, :width]
 
 
 def _stride(width: tf.Tensor, block: int) -> tf.Tensor:

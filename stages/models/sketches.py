@@ -34,8 +34,9 @@ def binarize_graph(grey: "tf.Tensor") -> "tf.Tensor":
 
     from stages.models import opencv_ops
 
-    ink = opencv_ops.gaussian_threshold(tf.cast(grey, tf.float32), BLOCK, C)
-    return tf.cast(opencv_ops.median(ink), tf.uint8)
+    bordered = opencv_ops.bordered(tf.cast(grey, tf.float32), BLOCK // 2)
+    ink = opencv_ops.gaussian_threshold(bordered, BLOCK, C)
+    return tf.cast(opencv_ops.median(opencv_ops.bordered(ink, 1)), tf.uint8)
 
 
 def sketch(grey: np.ndarray) -> np.ndarray:

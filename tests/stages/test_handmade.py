@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -50,7 +51,8 @@ def planes(pixels: np.ndarray) -> tf.Tensor:
 @given(pictures())
 def test_grey_and_median_are_opencvs(pixels):
     assert np.array_equal(opencv_ops.grey(pixels), grey(pixels))
-    assert np.array_equal(opencv_ops.median(plane(pixels)), cv2.medianBlur(grey(pixels), 3))
+    bordered = opencv_ops.bordered(plane(pixels), 1)
+    assert np.array_equal(opencv_ops.median(bordered), cv2.medianBlur(grey(pixels), 3))
 
 
 @given(pictures(), st.sampled_from([3, 5, 7, 11]), st.integers(0, 40))
@@ -58,7 +60,15 @@ def test_edge_pixels_are_opencvs(pixels, block, c):
     binary = cv2.adaptiveThreshold(
         grey(pixels), 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, block, c
     )
-    assert opencv_ops.edge_pixels(plane(pixels), block, c) == np.sum(binary == 0)
+    bordered = opencv_ops.bordered(plane(pixels), block // 2)
+    assert opencv_ops.edge_pixels(bordered, block, c) == np.sum(binary == 0)
+
+
+@given(pictures(), st.sampled_from([3, 5, 7]), st.integers(0, 40), st.integers(1, 4000))
+def test_lost_edges_are_opencvs_in_strips_of_any_height(pixels, block, c, strip):
+    with mock.patch.object(edges, "STRIP", strip):
+        ours = edges.lost_edges_in_graph(tf.constant(pixels), block, c)
+    assert ours == edges.lost_edges(pixels, block, c)
 
 
 @given(pictures(), st.sampled_from([32, 64, 100]))
