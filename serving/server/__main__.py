@@ -19,6 +19,7 @@ from serving.config_protos import MonitoringConfig
 from serving.server import batching, grpc_api, rest_api, tls
 from serving.server import config as model_config
 from serving.server import flags as command_line
+from serving.server.cores import on_one_core
 from serving.server.grpc_api import GrpcServer
 from serving.server.manager import Manager
 from serving.server.metrics import PATH, Metrics
@@ -73,7 +74,7 @@ def main() -> None:
     iterations = max(1, flags.num_request_iterations_for_warmup)
     manager: Manager[Any] = Manager(
         Loader(
-            batching.Batcher(parameters) if parameters else None,
+            on_one_core(lambda: batching.Batcher(parameters)) if parameters else None,
             iterations if flags.enable_model_warmup else 0,
             flags.prefer_tflite_model,
         ),
@@ -94,13 +95,13 @@ def main() -> None:
             flags.enable_grpc_healthcheck_service,
         ),
     )
-    grpc_server.start()
+    on_one_core(grpc_server.start)
     rest_server = None
     if rest_socket:
         timeout = flags.rest_api_timeout_in_ms / 1000
         options = rest_api.Options(flags.rest_api_num_threads, timeout, metrics_path)
         rest_server = RestServer(manager, metrics, rest_socket, options)
-        rest_server.start()
+        on_one_core(rest_server.start)
 
     def load_and_watch() -> None:
         _log_refusal(lambda: manager.apply(config))

@@ -13,6 +13,7 @@ from serving.protos import (
     model_pb2,
 )
 from serving.server.caller import Caller
+from serving.server.cores import on_all_cores
 from serving.server.manager import Manager
 from serving.server.metrics import Metrics
 from serving.server.status import StatusError, invalid
@@ -81,7 +82,8 @@ def reload_config(manager: Manager[Any], request: Any, caller: Caller) -> Any:
             "ServerModelConfig type not supported by HandleReloadConfigRequest. "
             "Only ModelConfigList is currently supported"
         )
-    manager.apply(request.config, keep_trying=False)
+    with on_all_cores():  # TensorFlow's threads may be among those that are started
+        manager.apply(request.config, keep_trying=False)
     return model_management_pb2.ReloadConfigResponse()
 
 
