@@ -23,7 +23,7 @@ def on_one_core(start: Callable[[], Result]) -> Result:
     def stay() -> None:
         if _BINDS:
             cores = sorted(_ALL)
-            os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})  # several servers spread out, mostly
+            os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})  # not all of them the same
 
     with ThreadPoolExecutor(1, initializer=stay) as thread:
         return thread.submit(start).result()
