@@ -2,8 +2,9 @@
 
 TensorFlow has the batching library of TensorFlow Serving as an op (`tf.raw_ops.BatchFunction`). It
 is not used: behind gRPC it came to 0.59 to 0.76 of the in-process limit, with several time-outs and
-numbers of threads, where the queue here has 0.86 to 0.98 (xception, 32 in flight, two cores). One
-bad item fails its whole batch, and nobody can leave its queue.
+numbers of threads, where the queue here had 0.86 to 0.98 (xception, 32 in flight, two cores; both
+before threads shared a core, see `cores`). One bad item fails its whole batch, and nobody can leave
+its queue.
 """
 
 import os

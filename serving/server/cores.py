@@ -1,8 +1,9 @@
 """Threads that take turns do so faster on one core.
 
-Of the threads that answer requests only one runs at a time: the one that has Python's lock. Each
-request passes it on several times, and to wake a thread on another core takes longer than most of
-what it is woken for. TensorFlow's own threads, which have the work to do, keep all cores.
+Of the threads that answer requests only one runs at a time: the one that has Python's lock, and
+each request passes it on several times. On one core a request of a model that does nothing takes
+0.24 to 0.30 ms of processor time, on two 0.54 to 0.62 (docs/serving.md has the rest). TensorFlow's
+own threads, which have the work to do, keep all cores.
 """
 
 import os
