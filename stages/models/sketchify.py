@@ -105,11 +105,8 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
         return
 
     def one_epoch(epoch: int) -> dict[str, float]:
-        fitted = state.network.fit(
-            Windows(greys, knobs, params.seed, epoch), shuffle=False, verbose=0
-        )
-        losses = {"loss": float(fitted.history["loss"][0])}
-        return losses | _validate(state.network, loss, binaries, true)
+        learnt = network.train_on(state.network, Windows(greys, knobs, params.seed, epoch))
+        return learnt | _validate(state.network, loss, binaries, true)
 
     network.run_epochs(state, one_epoch, knobs.epochs, knobs.patience, folder, scratch, log)
 
@@ -219,7 +216,7 @@ def on_line(binaries: np.ndarray, slope: float, offset: float) -> np.ndarray:
     return _bytes(np.clip(slope * _blurred(binaries) + offset, 0, 1))
 
 
-class Windows(keras.utils.PyDataset):
+class Windows:
     """One epoch of training: pairs of random windows, float32 [B, patch, patch, 1] each, 0 to 1.
 
     Windows are cut and varied first and filtered then, as many of each picture as its crop has
@@ -227,7 +224,6 @@ class Windows(keras.utils.PyDataset):
     """
 
     def __init__(self, greys: list[np.ndarray], knobs: Any, seed: int, epoch: int) -> None:
-        super().__init__(workers=2, max_queue_size=4)
         self._greys = greys
         self._knobs = knobs
         self._seed = (seed, epoch)
