@@ -28,7 +28,7 @@ from serving.server import saved_model
 from stages import models
 
 NAMES = ("colours", "gradient", "edges")
-ROUNDS = 5
+ROUNDS = 15
 
 
 def seconds(work, data: bytes) -> float:

@@ -10,7 +10,8 @@ from stages.models.measure import Measure
 if TYPE_CHECKING:
     import tensorflow as tf
 
-STRIP = 40_000  # pixels that the graph works on at a time: what a core's cache takes
+STRIP = 40_000  # pixels that the graph works on at a time, at most: what a core's cache takes
+AT_A_TIME = 2  # strips
 
 
 def lost_edges(pixels: np.ndarray, block: int, c: int) -> float:
@@ -31,7 +32,8 @@ def lost_edges_in_graph(image: "tf.Tensor", block: int, c: int) -> "tf.Tensor":
 
     height, width = tf.unstack(tf.shape(image)[:2])
     around = block // 2 + 1  # rows that a strip's median and its neighbourhoods look at
-    step = tf.maximum(STRIP // width, 4 * around)
+    turns = -(-height * width // (AT_A_TIME * STRIP))
+    step = tf.maximum(-(-height // (AT_A_TIME * turns)), 4 * around)
 
     def strip(top: tf.Tensor) -> tf.Tensor:
         rows = tf.range(top - around, tf.minimum(top + step, height) + around)
@@ -44,7 +46,8 @@ def lost_edges_in_graph(image: "tf.Tensor", block: int, c: int) -> "tf.Tensor":
 
     tops = tf.range(0, height, step)
     spec = tf.TensorSpec([], tf.float32)
-    return tf.reduce_sum(tf.map_fn(strip, tops, fn_output_signature=spec, parallel_iterations=2))
+    lost = tf.map_fn(strip, tops, fn_output_signature=spec, parallel_iterations=AT_A_TIME)
+    return tf.reduce_sum(lost)
 
 
 def _edges(grey: np.ndarray, block: int, c: int) -> int:

@@ -24,7 +24,8 @@ def resize(image: tf.Tensor, side: int) -> tf.Tensor:
     # Columns are gathered as rows of the turned picture, while it is small.
     turned = tf.reshape(tf.transpose(image, [1, 2, 0]), [shape[1], 3 * shape[0]])
     taken = [tf.cast(tf.gather(turned, column), tf.float32) for column in columns]
-    wide = tf.floor(taken[0] * weights[0][:, None] / 16 + taken[1] * weights[1][:, None] / 16)
+    near, far = ((weight / 16)[:, None] for weight in weights)
+    wide = tf.floor(taken[0] * near + taken[1] * far)
     wide = tf.transpose(tf.reshape(wide, [side, 3, shape[0]]), [1, 2, 0])
     rows, weights = _taps(shape[0], side, stop_at_border=False)
     tall = [
@@ -37,7 +38,7 @@ def resize(image: tf.Tensor, side: int) -> tf.Tensor:
 
 def grey(image: tf.Tensor) -> tf.Tensor:
     """float32 [H, W] of uint8 [H, W, 3], R, G, B: `cv2.cvtColor`, COLOR_RGB2GRAY, exactly."""
-    red, green, blue = tf.unstack(tf.cast(image, tf.float32), 3, axis=2)
+    red, green, blue = (tf.cast(plane, tf.float32) for plane in tf.unstack(image, 3, axis=2))
     weighted = red * (9798 / 2**15) + green * (19235 / 2**15) + blue * (3735 / 2**15)
     return tf.floor(weighted + 0.5)
 
@@ -66,7 +67,7 @@ def median(plane: tf.Tensor) -> tf.Tensor:
         _median_of_three(*mids),
         tf.minimum(tf.minimum(highs[0], highs[1]), highs[2]),
     )
-    return _unpadded(middle, plane, 3)
+    return _unpadded(middle, above)[:, : tf.shape(plane)[1]]
 
 
 def gaussian_threshold(plane: tf.Tensor, block: int, c: int) -> tf.Tensor:
@@ -77,12 +78,12 @@ def gaussian_threshold(plane: tf.Tensor, block: int, c: int) -> tf.Tensor:
     that once in a while a mean on the verge of rounding falls the other way.
     """
     weights = cv2.getGaussianKernel(block, 0, cv2.CV_32F).ravel().tolist()
-    rows = zip(weights, _rows(plane, block), strict=True)
-    sums = tf.add_n([weight * row for weight, row in rows])
+    rows = _rows(plane, block)
+    sums = tf.add_n([weight * row for weight, row in zip(weights, rows, strict=True)])
     columns = zip(weights, _shifts(sums, block), strict=True)
     mean = tf.round(tf.add_n([weight * column for weight, column in columns]))
-    inner = plane[block // 2 : tf.shape(plane)[0] - block // 2]
-    return tf.where(inner - _unpadded(mean, plane, block) > -c, 255.0, 0.0)
+    inner = plane[block // 2 : -(block // 2)]
+    return 255 * _positive(inner - _unpadded(mean, sums)[:, : tf.shape(plane)[1]] + c)
 
 
 def edge_pixels(plane: tf.Tensor, block: int, c: int) -> tf.Tensor:
@@ -93,12 +94,14 @@ def edge_pixels(plane: tf.Tensor, block: int, c: int) -> tf.Tensor:
     ADAPTIVE_THRESH_MEAN_C, THRESH_BINARY: those that lie at least `c` below the mean, rounded, of
     `block` x `block` pixels. Compared as sums: block squared is odd, so no mean ends in a half.
     """
-    rows = _rows(plane, block)
-    total = tf.add_n(_shifts(tf.add_n(rows), block))
-    centre = tf.slice(rows[block // 2], [block // 2], tf.shape(total))
     area = block * block
-    below = tf.cast(total - area * centre >= area * c - area // 2, tf.float32)
-    return tf.reduce_sum(_unpadded(below, plane, block))
+    rows = _rows(plane, block, between=-(2.0**16))  # so low that no mean there is above anything
+    sums = tf.add_n(rows)
+    shifts = _shifts(sums, block)
+    # The middle one stands over the pixel itself, which is taken off here, before it is shifted.
+    own = area * tf.nn.relu(rows[block // 2]) + (area * c - area // 2 - 1)
+    shifts[block // 2] = _shifts(sums - own, block)[block // 2]
+    return tf.reduce_sum(_positive(tf.add_n(shifts)))
 
 
 def bilateral(
@@ -188,37 +191,37 @@ def _median_of_three(a: tf.Tensor, b: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
     return tf.maximum(tf.minimum(a, b), tf.minimum(tf.maximum(a, b), c))
 
 
-def _rows(plane: tf.Tensor, block: int) -> list[tf.Tensor]:
-    """float32 [H * stride], `block` times: rows of a plane [H + block - 1, W], each from one lower.
+def _positive(whole: tf.Tensor) -> tf.Tensor:
+    """1 where whole numbers are above 0, else 0: TensorFlow compares several times slower."""
+    return tf.minimum(tf.nn.relu(whole), 1.0)
 
-    One after another, each `block // 2` longer at both ends, where the border is repeated, and
-    then as long as they need to be to begin at a multiple of `ALIGNED`.
+
+# Ends of slices below are counted from the end, so that no operation has to find them out.
+
+
+def _rows(plane: tf.Tensor, block: int, between: float = 0.0) -> list[tf.Tensor]:
+    """float32 [H, stride], `block` times: rows of a plane [H + block - 1, W], each from one lower.
+
+    Each is `block // 2` longer at both ends, where the border is repeated. Then comes `between`,
+    at least once and until the next one begins at a multiple of `ALIGNED`.
     """
     height, width = tf.unstack(tf.shape(plane))
-    stride = _stride(width, block)
     sides = [[plane[:, :1]] * (block // 2), [plane[:, -1:]] * (block // 2)]
-    unused = tf.zeros([height, stride - width - block + 1])
-    flat = tf.reshape(tf.concat([*sides[0], plane, *sides[1], unused], axis=1), [-1])
-    size = (height - block + 1) * stride
-    return [tf.slice(flat, [i * stride], [size]) for i in range(block)]
+    unused = tf.fill([height, ALIGNED - (width + block - 1) % ALIGNED], between)
+    wide = tf.concat([*sides[0], plane, *sides[1], unused], axis=1)
+    return [wide[i : i + 1 - block or None] for i in range(block)]
 
 
 def _shifts(rows: tf.Tensor, block: int) -> list[tf.Tensor]:
-    """What `_rows` gave, and the same from one to `block - 1` places on."""
-    length = tf.size(rows) - (block - 1)
-    return [tf.slice(rows, [i], [length]) for i in range(block)]
+    """One after another what `_rows` gave, and the same from one to `block - 1` places on."""
+    flat = tf.reshape(rows, [-1])
+    return [flat[i : i + 1 - block or None] for i in range(block)]
 
 
-def _unpadded(shifted: tf.Tensor, plane: tf.Tensor, block: int) -> tf.Tensor:
-    """[H, W] of what was made of `_shifts`, where `plane` is what `_rows` was given."""
-    width = tf.shape(plane)[1]
-    wide = tf.pad(shifted, [[0, block - 1]])
-    return tf.reshape(wide, [-1, _stride(width, block)])[:, :width]
-
-
-def _stride(width: tf.Tensor, block: int) -> tf.Tensor:
-    """From one row that `_rows` gives to the next, in places."""
-    return -(-(width + block - 1) // ALIGNED) * ALIGNED
+def _unpadded(shifted: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """[H, stride] like `rows` of what was made of their `_shifts`; a row's first W are right."""
+    lost = tf.size(rows) - tf.size(shifted)
+    return tf.reshape(tf.pad(shifted, [[0, lost]]), tf.shape(rows))
 
 
 def _taps(
