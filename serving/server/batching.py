@@ -1,10 +1,9 @@
 """Requests that come at the same time run together: --enable_batching.
 
 TensorFlow has the batching library of TensorFlow Serving as an op (`tf.raw_ops.BatchFunction`). It
-is not used: behind gRPC it came to 0.59 to 0.76 of the in-process limit, with several time-outs and
-numbers of threads, where the queue here had 0.86 to 0.98 (xception, 32 in flight, two cores; both
-before threads shared a core, see `cores`). One bad item fails its whole batch, and nobody can leave
-its queue.
+is not used: behind the same gRPC, in turns, it came to 0.58 to 0.68 of the in-process limit where
+the queue here had 1.05 (xception, 32 in flight, two cores; character_cnn: 0.50 to 0.57 and 0.82).
+One bad item fails its whole batch, and nobody can leave its queue.
 """
 
 import os

@@ -95,7 +95,7 @@ def edge_pixels(plane: tf.Tensor, block: int, c: int) -> tf.Tensor:
     `block` x `block` pixels. Compared as sums: block squared is odd, so no mean ends in a half.
     """
     area = block * block
-    rows = _rows(plane, block, between=-(2.0**16))  # so low that no mean there is above anything
+    rows = _rows(plane, block, between=-(2.0**16))  # so low that nothing there lies below a mean
     sums = tf.add_n(rows)
     shifts = _shifts(sums, block)
     # The middle one stands over the pixel itself, which is taken off here, before it is shifted.
@@ -192,11 +192,8 @@ def _median_of_three(a: tf.Tensor, b: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
 
 
 def _positive(whole: tf.Tensor) -> tf.Tensor:
-    """1 where whole numbers are above 0, else 0: TensorFlow compares several times slower."""
+    """1 where whole numbers are above 0, else 0: with a comparison `edges` takes a fifth longer."""
     return tf.minimum(tf.nn.relu(whole), 1.0)
-
-
-# Ends of slices below are counted from the end, so that no operation has to find them out.
 
 
 def _rows(plane: tf.Tensor, block: int, between: float = 0.0) -> list[tf.Tensor]:
@@ -209,6 +206,7 @@ def _rows(plane: tf.Tensor, block: int, between: float = 0.0) -> list[tf.Tensor]
     sides = [[plane[:, :1]] * (block // 2), [plane[:, -1:]] * (block // 2)]
     unused = tf.fill([height, ALIGNED - (width + block - 1) % ALIGNED], between)
     wide = tf.concat([*sides[0], plane, *sides[1], unused], axis=1)
+    # Counted from the end, so that no operation has to find the place out; so in `_shifts`.
     return [wide[i : i + 1 - block or None] for i in range(block)]
 
 
