@@ -85,8 +85,8 @@ def to_proto(array: Array, typed: bool = False) -> Any:
     Args:
         array: of any shape; an object array must hold only `bytes` or `str`.
         typed: put numbers in their `*_val` field as TensorFlow Serving's answers do, for clients
-            which read `float_val` by name. Short integers, which are pictures, stay raw bytes all
-            the same.
+            which read `float_val` by name. Only uint8, which is pictures, stays raw bytes all the
+            same.
 
     Raises:
         ValueError: the array has a type that TensorProto has no place for.
@@ -106,8 +106,9 @@ def to_proto(array: Array, typed: bool = False) -> Any:
         raise ValueError(f"arrays of {array.dtype} cannot be sent")
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     proto.dtype = _NUMBERS[array.dtype]
-    if typed and array.dtype.itemsize > 2:
-        getattr(proto, _FIELDS[proto.dtype][1]).extend(array.ravel().tolist())
+    if typed and array.dtype != np.uint8:
+        bits: Array = array.view(np.uint16) if array.dtype == np.float16 else array
+        getattr(proto, _FIELDS[proto.dtype][1]).extend(bits.ravel().tolist())
     else:
         proto.tensor_content = array.tobytes()
     return proto

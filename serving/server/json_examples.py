@@ -1,13 +1,15 @@
 """Classify and Regress in JSON: examples in, labels with scores or values out."""
 
-import base64
-import binascii
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from serving.protos import example_pb2
-from serving.server.json_tensor import is_b64
+from serving.server.json_tensor import decoded, is_b64
 from serving.server.status import invalid
+
+MOST = 3.4028235677973366e38
+"""The least that is too large for 32 bits: it would be rounded to infinity."""
 
 
 def fill_input(query: Mapping[str, Any], target: Any) -> None:
@@ -64,13 +66,15 @@ def _add(name: str, item: Any, feature: Any) -> None:
         kind, item = "int64_list", int(item)
     elif isinstance(item, float):
         kind = "float_list"
+        if math.isfinite(item) and abs(item) > MOST:
+            raise invalid(f"Feature: {name} has a value that is out of range")
     elif isinstance(item, str):
         kind, item = "bytes_list", item.encode()
     elif isinstance(item, dict) and is_b64(item) and isinstance(item["b64"], str):
         kind = "bytes_list"
         try:
-            item = base64.b64decode(item["b64"], validate=True)
-        except binascii.Error:
+            item = decoded(item["b64"])
+        except ValueError:
             raise invalid("Unable to base64 decode") from None
     else:
         raise invalid(

@@ -167,7 +167,8 @@ class Manager(Generic[Servable]):
         Raises:
             StatusError: INVALID_ARGUMENT and nothing has changed; FAILED_PRECONDITION where a label
                 names a version that is not available (it stays where it was, all else is done);
-                UNKNOWN where a version failed to load (what it should replace stays loaded).
+                UNKNOWN where a version failed to load (what it should replace stays loaded) or a
+                model has none.
         """
         model_config.check(config)
         with self._changes:
@@ -200,9 +201,12 @@ class Manager(Generic[Servable]):
             self._replace(name, {}, {})
         for name, config in self._configs.items():
             base_path = Path(config.base_path)
-            found = versions.on_disk(base_path)
-            self._say(f"{name} folder", "" if found else _no_versions(name, base_path, found))
             served = self._models.get(name, Model())
+            found = versions.on_disk(base_path, served.versions)
+            nothing = "" if found else _no_versions(name, base_path, found)
+            self._say(f"{name} folder", nothing)
+            if nothing and not served.versions:
+                problems.loads.append(nothing)
             # A base path that is gone for a moment (a remount, a rename) takes nothing away.
             wanted = (
                 set(served.versions)

@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ from serving.server.status import StatusError, invalid, one_line
 from serving.tensors import to_array, to_proto
 
 log = logging.getLogger(__name__)
+
+METHODS = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"]
+"""All of them: what is not answered is refused in JSON."""
 
 MAX_BODY_BYTES = 64 << 20
 QUEUE_PER_THREAD = 8
@@ -149,15 +153,16 @@ def application(manager: Manager[Any], metrics: Metrics, options: Options) -> St
                 f"the request took longer than {options.timeout_seconds:g} s",
             ) from None
 
-    return Starlette(routes=[Route("/{path:path}", endpoint, methods=["GET", "POST"])])
+    return Starlette(routes=[Route("/{path:path}", endpoint, methods=METHODS)])
 
 
 def _route(
     manager: Manager[Any], metrics: Metrics, caller: Caller, method: str, path: str, body: bytes
 ) -> Callable[[], Response]:
     """What a path asks for, to be done on a thread; raises `StatusError`."""
-    match = (_POST if method == "POST" else _GET).fullmatch(path)
-    if match is None:
+    pattern = {"GET": _GET, "POST": _POST}.get(method)
+    match = pattern and pattern.fullmatch(path)
+    if not match:
         if method == "GET" and path.lower().rstrip("/") == "/v1/models":
             raise invalid("Missing model name in request.")
         if not path.lower().startswith("/v1/"):
@@ -257,8 +262,26 @@ async def _body(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
-            raise invalid(f"the body is larger than {MAX_BODY_BYTES >> 20} MB")
-    return bytes(body)
+            raise _too_large()
+    return _unpacked(body) if "gzip" in request.headers.get("content-encoding", "") else bytes(body)
+
+
+def _unpacked(body: bytearray) -> bytes:
+    """The bytes in one gzip; no more of them than a body may have."""
+    unpack = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        content = unpack.decompress(body, MAX_BODY_BYTES + 1)
+    except zlib.error as error:
+        raise invalid(f"the body is no gzip: {error}") from None
+    if len(content) > MAX_BODY_BYTES:
+        raise _too_large()
+    if not unpack.eof:
+        raise invalid("the body is no gzip: it ends too soon")
+    return content
+
+
+def _too_large() -> StatusError:
+    return invalid(f"the body is larger than {MAX_BODY_BYTES >> 20} MB")
 
 
 def _json(content: Any, status: int = 200) -> Response:

@@ -83,7 +83,11 @@ class Servable:
         response = predict_pb2.PredictResponse()
         self._fill_spec(response.model_spec, key)
         for name, array in outputs.items():
-            response.outputs[name].CopyFrom(to_proto(array, typed=True))
+            try:
+                response.outputs[name].CopyFrom(to_proto(array, typed=True))
+            except ValueError as error:  # bfloat16, complex numbers
+                message = f"output {name!r} is not supported: {error}"
+                raise self._named(StatusError(grpc.StatusCode.UNIMPLEMENTED, message)) from None
         return response
 
     def run(

@@ -8,11 +8,12 @@ SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 TFLITE_FILE = "model.tflite"
 
 
-def on_disk(base_path: Path) -> dict[int, Path] | None:
+def on_disk(base_path: Path, loaded: Collection[int] = ()) -> dict[int, Path] | None:
     """Version number to folder; None where the base path itself is missing.
 
     Only folders with a whole number for a name and a model file in them count: anything else
-    is being copied, or is none of ours.
+    is being copied, or is none of ours. One whose version is `loaded` needs no file: it may be
+    being filled anew.
     """
     try:
         folders = sorted(base_path.iterdir())
@@ -24,7 +25,7 @@ def on_disk(base_path: Path) -> dict[int, Path] | None:
         if folder.name.isascii()
         and folder.name.isdigit()
         and len(folder.name) < 19  # more digits than an int64 has
-        and _holds_a_model(folder)
+        and (int(folder.name) in loaded or _holds_a_model(folder))
     }
 
 

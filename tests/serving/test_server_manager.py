@@ -191,6 +191,23 @@ def test_folder_that_is_gone_for_a_moment_takes_nothing_away(base_path: Path) ->
     assert manager.find(spec()) == "m 1"
 
 
+def test_version_whose_folder_is_filled_anew_stays(base_path: Path) -> None:
+    loader = Loader()
+    manager = Manager(loader)
+    manager.apply(entry(base_path))
+    (base_path / "1" / "saved_model.pb").unlink()
+    manager.poll()
+    assert manager.find(spec()) == "m 1"
+    assert loader.calls == [1]
+
+
+def test_reload_without_a_single_version_says_so(base_path: Path) -> None:
+    manager = Manager(Loader())
+    with pytest.raises(StatusError, match="Could not find base path") as refusal:
+        manager.apply(entry(base_path / "typo"))
+    assert refusal.value.code == grpc.StatusCode.UNKNOWN
+
+
 def test_version_whose_folder_is_removed_is_unloaded(base_path: Path) -> None:
     manager = Manager(Loader())
     add(base_path, 2)
@@ -213,7 +230,8 @@ def test_versions_compare_as_numbers(base_path: Path) -> None:
 def test_no_versions_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     manager = Manager(Loader())
     with caplog.at_level(logging.WARNING):
-        manager.apply(entry(tmp_path / "nowhere"))
+        with pytest.raises(StatusError):
+            manager.apply(entry(tmp_path / "nowhere"))
         manager.poll()
     assert caplog.text.count("Could not find base path") == 1
     with pytest.raises(StatusError, match="Could not find any versions of model m"):

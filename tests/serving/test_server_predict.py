@@ -134,6 +134,11 @@ def test_output_filter(stub: Any) -> None:
         (request(outputs=("z",)), "INVALID_ARGUMENT", "not found in signature: z"),
         (request(outputs=("y", "y")), "INVALID_ARGUMENT", "duplicate output tensor alias"),
         (
+            request(signature="rotate"),
+            "UNIMPLEMENTED",
+            "output 'y' is not supported: arrays of complex64 cannot be sent",
+        ),
+        (
             request(signature="square", x=np.float32([1])),
             "INVALID_ARGUMENT",
             "Input to reshape is a tensor with 1 values, but the requested shape has 4",

@@ -1,6 +1,9 @@
 """The REST side: TensorFlow Serving's paths and JSON."""
 
 import base64
+import contextlib
+import gzip
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -73,8 +76,51 @@ def test_versions_labels_and_signatures(rest: Any) -> None:
     assert rest("/v1/models/half:predict", body)[1] == {"outputs": [2]}
 
 
-def test_bytes(rest: Any, png: bytes) -> None:
-    b64 = {"b64": base64.b64encode(png).decode()}
+def test_large_whole_numbers_are_floats_and_extra_columns_are_passed_over(rest: Any) -> None:
+    body = {"inputs": {"x": [10**20], "nobody asked": ["for this"]}}
+    assert rest("/v1/models/half:predict", body)[1]["outputs"]["twice"] == [2e20]
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"])
+def test_other_methods_are_refused_in_json(server: Server, rest: Any, method: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request(method, "/v1/models/half")
+        response = connection.getresponse()
+        text = response.read()
+    assert response.status == 400
+    if method != "HEAD":
+        assert json.loads(text)["error"] == f"Malformed request: {method} /v1/models/half"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (gzip.compress(b'{"inputs": [2]}'), 200, ""),
+        (gzip.compress(b'{"inputs": [2]}')[:-9], 400, "ends too soon"),
+        (b'{"inputs": [2]}', 400, "no gzip"),
+        (gzip.compress(bytes(65 << 20), 1), 400, "larger than 64 MB"),
+    ],
+)
+def test_gzip(server: Server, rest: Any, body: bytes, status: int, words: str) -> None:
+    url = f"http://127.0.0.1:{server.rest_port}/v1/models/half:predict"
+    question = urllib.request.Request(url, body, {"Content-Encoding": "gzip"})
+    try:
+        with urllib.request.urlopen(question) as response:
+            code, answer = response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        code, answer = error.code, json.load(error)
+    assert code == status
+    assert words in answer.get("error", "")
+    if status == 200:
+        assert answer["outputs"]["twice"] == [4]
+
+
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.encodebytes])
+@pytest.mark.parametrize("padding", ["=", ""])
+def test_bytes(rest: Any, png: bytes, encode: Any, padding: str) -> None:
+    png += b"\0" * (1 - len(png) % 3)  # so that there is padding
+    b64 = {"b64": encode(png).decode().rstrip().replace("=", padding)}
     bodies = [{"instances": [b64]}, {"instances": [{"image_bytes": b64}]}]
     for body in bodies:
         status, answer = rest("/v1/models/pictures:predict", body)
@@ -111,7 +157,10 @@ def test_status_and_metadata(rest: Any) -> None:
         ("/v1/models/half:predict", {"outputs": 1}, 400, "Missing 'inputs' or 'instances'"),
         ("/v1/models/half:predict", {"instances": []}, 400, "at least one"),
         ("/v1/models/half:predict", {"instances": [{"x": 1}, {"z": 1}]}, 400, "same keys"),
-        ("/v1/models/half:predict", {"inputs": {"z": [1]}}, 400, "input 'z'"),
+        ("/v1/models/half:predict", {"inputs": {"z": [1]}}, 400, "required: {x}"),
+        ("/v1/models/half:predict", {"instances": [{"x": 1, "z": 1}]}, 400, "input 'z'"),
+        ("/v1/models/half:predict", {"inputs": [1.5, True]}, 400, "another type"),
+        ("/v1/models/half:predict", {"inputs": ["1.5"]}, 400, "another type"),
         ("/v1/models/half:predict", {"inputs": ["a"]}, 400, "input 'x'"),
         ("/v1/models/half:predict", {"inputs": [1e300]}, 400, "loss of precision"),
         ("/v1/models/half:predict", {"inputs": [10**400]}, 400, "input 'x'"),

@@ -70,6 +70,13 @@ def test_text_and_other_byte_orders() -> None:
     assert to_array(to_proto(np.arange(6).reshape(2, 3).T)).tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
+def test_fields_that_clients_read_by_name() -> None:
+    assert to_proto(np.array([True, False]), typed=True).bool_val == [True, False]
+    assert to_proto(np.int8([-1, 2]), typed=True).int_val == [-1, 2]
+    assert to_proto(np.float16([1]), typed=True).half_val == [0x3C00]
+    assert to_proto(np.uint8([7]), typed=True).tensor_content == b"\7"  # pictures are too large
+
+
 def test_content_is_not_copied() -> None:
     assert not to_array(to_proto(np.arange(3))).flags.owndata
 

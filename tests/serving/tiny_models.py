@@ -25,6 +25,10 @@ class HalfPlus(tf.Module):
         return {"y": tf.reshape(x, [2, 2])}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def rotate(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"y": tf.complex(x, -x)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
     def small(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         tf.debugging.assert_less(x, 5.0, message="x is too large")
         return {"y": x}
@@ -131,6 +135,7 @@ def save_all(folder: Path) -> None:
         signatures = {
             "serving_default": model.half_plus,
             "square": model.square,
+            "rotate": model.rotate,
             "small": model.small,
         }
         tf.saved_model.save(model, str(folder / f"half_plus_{b}"), signatures)
