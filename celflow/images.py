@@ -10,7 +10,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
-SERVED_FORMATS = ("JPEG", "PNG", "BMP", "GIF")  # what TensorFlow's decoder takes as it is
+SERVED_FORMATS = ("JPEG", "PNG", "GIF")  # TensorFlow's decoder passes over the palette of a BMP
 MAX_PIXELS = 64_000_000  # a larger picture is taken for a decompression bomb
 
 Reason = Literal["empty", "not_an_image", "truncated", "too_small", "too_large"]

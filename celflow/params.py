@@ -234,6 +234,13 @@ class Sketchify(_Section):
     edge_weight: Weight
     ssim_weight: Weight
 
+    @field_validator("patch")
+    @classmethod
+    def _fits_into_the_picture(cls, patch: int, info: ValidationInfo) -> int:
+        if patch > info.data.get("image_size", patch):
+            raise ValueError(f"is larger than image_size, {info.data['image_size']}")
+        return patch
+
 
 class Weights(_Section):
     """How much each loss of the cartoonizer counts."""
@@ -354,14 +361,25 @@ def load(path: Path = PARAMS_FILE) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        faults = "; ".join(_one_line(fault) for fault in error.errors()[:5])
-        raise UserError(f"{path}: {faults}") from None
+        faults = [_one_line(key, fault) for key, fault in _by_key(error.errors()).items()]
+        raise UserError(f"{path}: {'; '.join(faults[:5])}") from None
 
 
-def _one_line(fault: ErrorDetails) -> str:
-    key = ".".join(str(part) for part in fault["loc"]) or "the file"
+def _by_key(faults: list[ErrorDetails]) -> dict[str, ErrorDetails]:
+    """Key as the file has it to its first fault; a value that may be of two kinds has several."""
+    found: dict[str, ErrorDetails] = {}
+    for fault in faults:
+        parts = [part for part in fault["loc"] if str(part).replace("_", "").isalnum()]
+        found.setdefault(".".join(map(str, parts)) or "the file", fault)
+    return found
+
+
+def _one_line(key: str, fault: ErrorDetails) -> str:
     if fault["type"] == "extra_forbidden":
         return f"unknown key '{key}'"
     if fault["type"] == "missing":
         return f"'{key}' is missing"
-    return f"'{key}' = {fault['input']!r}: {fault['msg'].lower()}"
+    hint = ""
+    if isinstance(fault["input"], str) and re.fullmatch(r"[+-]?\d+e[+-]?\d+", fault["input"], re.I):
+        hint = " (YAML takes this for a word: write 1.0e-3, not 1e-3)"
+    return f"'{key}' = {fault['input']!r}: {fault['msg'].lower()}{hint}"

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from celflow.errors import UserError
+from cli import pictures
 from cli.options import SERVER, Server
 
 Style = Annotated[float | None, typer.Option(min=0, max=1, help="Of the cartoonizer, 0 to 1.")]
@@ -13,13 +14,11 @@ Style = Annotated[float | None, typer.Option(min=0, max=1, help="Of the cartooni
 
 def draw(
     model: Annotated[str, typer.Argument(help="A served picture model: cartoonizer or sketchify.")],
-    files: Annotated[list[Path], typer.Argument(help="Pictures: JPEG, PNG, BMP, GIF or WebP.")],
+    files: pictures.Files,
     out: Annotated[Path, typer.Option(help="Folder for the drawings; made if missing.")] = Path(
         "drawn"
     ),
-    version: Annotated[
-        str | None, typer.Option(help="A number, or `stable` or `canary`; else the champion.")
-    ] = None,
+    version: pictures.Version = None,
     sharpness: Style = None,
     abstraction: Style = None,
     server: Server = SERVER,
@@ -28,19 +27,39 @@ def draw(
     from tqdm import tqdm
 
     from celflow.files import write_bytes
-    from celflow.images import BadImage, upright_bytes
-    from serving.client import Client
+    from serving.client import BadInput, Client
 
-    chosen = int(version) if version and version.isdigit() else version or "stable"
+    chosen = pictures.version_or_label(version)
+    targets = _targets(files, out)
     told = {"sharpness": sharpness, "abstraction": abstraction}
     styles = {name: value for name, value in told.items() if value is not None}
     with Client(server) as client:
-        for file in tqdm(files, "draw", disable=len(files) == 1):
+        for file, made in zip(tqdm(files, "draw", disable=len(files) == 1), targets, strict=True):
             try:
-                picture = upright_bytes(file.read_bytes())
-            except (OSError, BadImage) as error:
-                raise UserError(f"{file}: {error}") from None
-            answer = client.draw(model, picture, chosen, **styles)
-            made = out / f"{file.stem}.png"
-            write_bytes(made, answer.output("image_png", "a picture model")[0])
+                answer = client.draw(model, pictures.read(file), chosen, **styles)
+            except BadInput as error:
+                if styles and "signature" in str(error):
+                    raise UserError(f"{model} has no {' or '.join(styles)}") from None
+                raise
+            try:
+                write_bytes(made, answer.output("image_png", "a picture model")[0])
+            except OSError as error:
+                raise UserError(f"{made} can't be written: {error.strerror}") from None
             print(f"{made} ({answer.milliseconds:.0f} ms)")
+
+
+def _targets(files: list[Path], out: Path) -> list[Path]:
+    """Where the drawing of each file goes.
+
+    Raises:
+        UserError: one would take the place of a picture, or of another drawing.
+    """
+    targets = [out / f"{file.stem}.png" for file in files]
+    originals = {file.resolve() for file in files}
+    for number, (file, target) in enumerate(zip(files, targets, strict=True)):
+        if target.resolve() in originals:
+            raise UserError(f"{target} would be overwritten: name another folder with --out")
+        if target in targets[:number]:
+            first = files[targets.index(target)]
+            raise UserError(f"{first} and {file} would both become {target}: draw one at a time")
+    return targets

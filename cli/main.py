@@ -5,11 +5,11 @@ import sys
 import typer
 
 from celflow.errors import UserError
-from cli import draw, enroll, models, predict, serve, up
+from cli import draw, enroll, models, predict, serve, sort, up
 
 app = typer.Typer(
     name="celflow",
-    help="Models for drawn pictures: serve, try, compare, promote. To train, `dvc repro`.",
+    help="Models for drawn pictures: serve, try, sort, promote. To train, `dvc repro`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -18,6 +18,7 @@ app.command()(up.up)
 app.command()(serve.serve)
 app.command()(predict.predict)
 app.command()(draw.draw)
+app.command()(sort.sort)
 app.command()(enroll.enroll)
 app.command()(enroll.forget)
 app.command("models")(models.list_models)

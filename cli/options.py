@@ -30,3 +30,9 @@ GRPC_PORT = 8500
 REST_PORT = 8501
 DASHBOARD_PORT = 8502
 MLFLOW_PORT = 5000
+
+
+def reachable(host: str) -> str:
+    """What a client on this machine calls a host, as it stands before a port."""
+    near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{near}]" if ":" in near else near

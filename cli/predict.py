@@ -6,33 +6,32 @@ from typing import Annotated, Any
 
 import typer
 
-from celflow.errors import UserError
+from cli import pictures
 from cli.options import SERVER, Server
 
 
 def predict(
     model: Annotated[str, typer.Argument(help="A served model, such as xception.")],
-    files: Annotated[list[Path], typer.Argument(help="Pictures: JPEG, PNG, BMP, GIF or WebP.")],
-    version: Annotated[
-        str | None, typer.Option(help="A number, or `stable` or `canary`; else the champion.")
-    ] = None,
+    files: pictures.Files,
+    version: pictures.Version = None,
     top: Annotated[int, typer.Option(help="Names to show for each picture.", min=1)] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
     server: Server = SERVER,
 ) -> None:
     """Ask a model about pictures; a table, or JSON. Character models are asked about each face."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from serving.client import Client
 
-    pictures = [(str(file), _read(file)) for file in files]
-    if _wants_faces(model):
-        pictures = [cut for name, picture in pictures for cut in _faces(name, picture)]
-    chosen = int(version) if version and version.isdigit() else version or "stable"
+    named = [(str(file), pictures.read(file)) for file in files]
+    if pictures.wants_faces(model):
+        named = [cut for name, picture in named for cut in _faces(name, picture)]
+    chosen = pictures.version_or_label(version)
     answers: list[dict[str, Any]] = []
     with Client(server) as client:
-        for name, picture in pictures:
+        for name, picture in named:
             answer = client.predict(model, [picture], chosen)
             best = answer.classifications()[0]
             answers.append(
@@ -50,26 +49,17 @@ def predict(
         return
     table = Table("file", "answer", "others", "version", "ms")
     for one in answers:
-        named = [f"{name} {score:.1%}" for name, score in one["scores"].items()]
+        said = [f"{name} {score:.1%}" for name, score in one["scores"].items()]
         if one["verdict"] not in one["scores"]:
-            named.insert(0, one["verdict"])
+            said.insert(0, one["verdict"])
         table.add_row(
-            one["file"],
-            named[0],
-            ", ".join(named[1:]),
+            escape(one["file"]),
+            escape(said[0]),
+            escape(", ".join(said[1:])),
             str(one["version"]),
             str(one["milliseconds"]),
         )
     Console().print(table)
-
-
-def _wants_faces(model: str) -> bool:
-    from celflow.params import load
-
-    params = load()
-    known = params.models.get(model)
-    whole = params.facecrop.detector == "none"
-    return known is not None and known.task == "characters" and not whole
 
 
 def _faces(name: str, picture: bytes) -> list[tuple[str, bytes]]:
@@ -88,14 +78,3 @@ def _faces(name: str, picture: bytes) -> list[tuple[str, bytes]]:
         (f"{name} face {number}", encode_png(crop(pixels, face)))
         for number, face in enumerate(found, 1)
     ]
-
-
-def _read(file: Path) -> bytes:
-    from celflow.images import BadImage, upright_bytes
-
-    try:
-        return upright_bytes(file.read_bytes())
-    except OSError as error:
-        raise UserError(f"{file}: {error.strerror or error}") from None
-    except BadImage as error:
-        raise UserError(f"{file}: {error}") from None

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from cli.options import BACKEND, GRPC_PORT, HOST, REST_PORT, Backend, GrpcPort, Host, RestPort
+from cli.options import (
+    BACKEND,
+    GRPC_PORT,
+    HOST,
+    REST_PORT,
+    Backend,
+    GrpcPort,
+    Host,
+    RestPort,
+    reachable,
+)
 
 
 def serve(
@@ -33,6 +43,6 @@ def serve(
     if dry_run:
         print(shlex.join(start.command))
         return
-    with Client(f"{host}:{grpc_port}") as client:
+    with Client(f"{reachable(host)}:{grpc_port}") as client:
         deploy.deploy(client)
     os.execv(start.command[0], start.command)

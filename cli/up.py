@@ -17,7 +17,7 @@ import typer
 
 from celflow.errors import UserError
 from cli import options
-from cli.options import Backend, GrpcPort, Host, RestPort
+from cli.options import Backend, GrpcPort, Host, RestPort, reachable
 
 if TYPE_CHECKING:
     from serving.client import Client
@@ -93,7 +93,7 @@ def up(
     start = backends.launch(backend, host, grpc_port, rest_port, deploy.CONFIG)
     if start.note:
         print(f"note: {start.note}", file=sys.stderr)
-    address = f"{_reachable(host)}:{grpc_port}"
+    address = f"{reachable(host)}:{grpc_port}"
     with ExitStack() as stack:
         client = stack.enter_context(Client(address))
         aliases = deploy.deploy(client).aliases
@@ -107,7 +107,7 @@ def up(
         if check:
             passed = _try_everything(client, aliases, services)
             raise typer.Exit(0 if passed else 1)
-        _print_addresses(_reachable(host), ports, aliases)
+        _print_addresses(reachable(host), ports, aliases)
         try:
             while True:
                 for service in services:
@@ -122,7 +122,7 @@ def _services(
 ) -> list[Service]:
     from celflow import registry
 
-    near = _reachable(host)
+    near = reachable(host)
     python = sys.executable
     services = [
         Service("model-server", model_server, {}, client.healthy),
@@ -162,10 +162,6 @@ def _check_ports(host: str, ports: dict[str, int]) -> None:
                 ) from None
 
 
-def _reachable(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
-
-
 def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:
@@ -197,6 +193,7 @@ def _try_everything(
 ) -> bool:
     import numpy as np
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from celflow.images import encode_png
@@ -212,7 +209,7 @@ def _try_everything(
             table.add_row(what, "[green]ok", ask())
         except UserError as error:
             passed = False
-            table.add_row(what, "[red]failed", str(error))
+            table.add_row(what, "[red]failed", escape(str(error)))
 
     def ask_model(model: str) -> str:
         answer = client.predict(model, [picture], "stable")

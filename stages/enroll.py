@@ -48,7 +48,7 @@ def enroll(
         if name in recogniser.gallery.names:
             raise UserError(
                 f"{base.model} version {base.version} knows {name} already: "
-                f"`celflow forget {name}` first"
+                f"`celflow forget {name}`, then enroll with --version and the number that it says"
             )
         work = partial(_face, knobs=params.facecrop)
         found = parallel.each(work, files, params.data.backend, "find faces")

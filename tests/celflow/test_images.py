@@ -109,6 +109,16 @@ def test_upright_bytes_leaves_alone_what_the_server_can_take(noise, encode):
     assert np.array_equal(images.open_image(webp).pixels, noise())
 
 
+@pytest.mark.parametrize("mode", ["P", "1", "L", "RGB"])
+def test_upright_bytes_of_a_bitmap_are_a_png(noise, mode):
+    bitmap = Image.fromarray(noise()).convert(mode)
+    buffer = io.BytesIO()
+    bitmap.save(buffer, "BMP")
+    served = images.open_image(images.upright_bytes(buffer.getvalue()))
+    assert served.format == "PNG"
+    assert np.array_equal(served.pixels, np.asarray(bitmap.convert("RGB")))
+
+
 def test_shrink_keeps_the_aspect_ratio(noise):
     assert images.shrink(noise(100, 50), 20).shape == (20, 10, 3)
     assert images.shrink(noise(3000, 1), 100).shape == (100, 1, 3)

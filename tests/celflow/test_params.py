@@ -42,6 +42,13 @@ def test_every_knob_has_a_comment_where_it_comes_first():
         (lambda c: c["split"].update(source="("), "split.source"),
         (lambda c: c["split"].update(test_sources="("), "split.test_sources"),
         (lambda c: c["evaluate"]["unsure"].update(error=0), "evaluate.unsure.error"),
+        (lambda c: c["train"]["xception"].update(learning_rate="1e-3"), "write 1.0e-3"),
+        (lambda c: c["train"]["sketchify"].update(patch=512), "larger than image_size, 256"),
+        (
+            lambda c: c["train"]["photo_inception"].update(tap="mixed11"),
+            "params.yaml: 'train.photo_inception.tap' = 'mixed11': input should be 'mixed0',",
+        ),
+        (lambda c: c["train"]["colours"].update(threshold="foo"), "'train.colours.threshold' ="),
     ],
 )
 def test_a_wrong_key_or_value_is_named_in_one_line(tmp_path, change, words):
@@ -49,6 +56,7 @@ def test_a_wrong_key_or_value_is_named_in_one_line(tmp_path, change, words):
         load(write(tmp_path, change))
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+    assert ";" not in str(error.value), "one fault is named once"
 
 
 def test_missing_or_broken_file(tmp_path):

@@ -2,16 +2,23 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from celflow.errors import UserError
-from cli import main, up
+from celflow.images import encode_png, open_image
+from cli import draw, main, options, pictures, up
+from serving import deploy
+from serving.client import BadInput, Prediction
 
 COMMANDS = (
-    "up", "serve", "predict", "enroll", "forget", "models", "promote", "rollback", "deploy",
+    "up", "serve", "predict", "draw", "sort", "enroll", "forget", "models", "promote", "rollback",
+    "deploy",
 )  # fmt: skip
+ROOT = Path(__file__).parents[2]
 runner = CliRunner()
 
 
@@ -82,3 +89,82 @@ def test_a_service_that_does_not_listen_to_sigterm_is_killed(tmp_path, monkeypat
         service.check()
     service.stop()
     assert service.process is not None and service.process.poll() is not None
+
+
+@pytest.mark.parametrize(
+    ("host", "near"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]"), ("example.org", "example.org")],
+)
+def test_a_host_as_it_stands_before_a_port(host, near):
+    assert options.reachable(host) == near
+
+
+def test_versions_by_number_alias_and_label():
+    assert pictures.LABELS == deploy.LABELS
+    told = (None, "7", "champion", "challenger", "canary")
+    found = [pictures.version_or_label(one) for one in told]
+    assert found == ["stable", 7, "stable", "canary", "canary"]
+    with pytest.raises(UserError, match="no version 99999999999999999999"):
+        pictures.version_or_label("9" * 20)
+
+
+@pytest.mark.parametrize(
+    ("files", "out", "words"),
+    [
+        (["a/x.png"], "a", "would be overwritten"),
+        (["a/x.png", "b/x.jpg"], "o", "a/x.png and b/x.jpg would both become o/x.png"),
+    ],
+)
+def test_a_drawing_takes_no_other_pictures_place(tmp_path, monkeypatch, files, out, words):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=words):
+        draw._targets([Path(file) for file in files], Path(out))
+
+
+class FakeClient:
+    """Calls a picture cartoon if its first pixel is white, photo if black, else unsure."""
+
+    def __init__(self, address: str) -> None:
+        pass
+
+    def __enter__(self) -> "FakeClient":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def predict_many(self, model, images, version):
+        for data in images:
+            first = int(open_image(data).pixels[0, 0, 0])
+            if first == 7:
+                yield BadInput("it is a seven", "INVALID_ARGUMENT")
+                continue
+            verdict = {255: "cartoon", 0: "photo"}.get(first, "unsure")
+            outputs = {
+                "scores": np.float32([[0.5, 0.5]]),
+                "classes": np.array([[b"cartoon", b"photo"]], object),
+                "verdict": np.array([verdict.encode()], object),
+            }
+            yield Prediction(model, 1, outputs, 1.0)
+
+
+@pytest.mark.parametrize("more", [[], ["--move"]])
+def test_sort_makes_a_pile_for_each_verdict(tmp_path, monkeypatch, more):
+    monkeypatch.setattr("serving.client.Client", FakeClient)
+    monkeypatch.chdir(ROOT)
+    folder, out = tmp_path / "in", tmp_path / "out"
+    (folder / "[deep] é").mkdir(parents=True)
+    for name, value in (("a", 255), ("b", 0), ("[deep] é/a", 99), ("seven", 7)):
+        (folder / f"{name}.png").write_bytes(encode_png(np.full((9, 9, 3), value, np.uint8)))
+    (folder / "notes.txt").write_text("no picture")
+    words = ["sort", "xception", str(folder), "--out", str(out), *more]
+    shown = runner.invoke(main.app, words)
+    assert shown.exit_code == 0, shown.output
+    piles = sorted(str(path.relative_to(out)) for path in out.rglob("*.png"))
+    assert piles == ["cartoon/a.png", "photo/b.png", "unsure/[deep] é/a.png"]
+    left = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert left == ({"seven.png", "notes.txt"} if more else {"a.png", "b.png"} | left)
+    for why in ("notes.txt: the file is none of", "it is a seven"):
+        assert why in shown.output.replace("\n", " ")
+    again = runner.invoke(main.app, words)
+    assert isinstance(again.exception, UserError) and "--out" in str(again.exception)
