@@ -38,7 +38,10 @@ def test_every_knob_has_a_comment_where_it_comes_first():
         (lambda c: c.pop("split"), "'split' is missing"),
         (lambda c: c["clean"].update(policy="strict"), "clean.policy"),
         (lambda c: c["split"].update(source="^x"), "group"),
-        (lambda c: c["models"].update(x={"task": "none"}), "models.x.task"),
+        (
+            lambda c: c["models"].update(x={"task": "none", "pictures": "characters"}),
+            "models.x.task",
+        ),
         (lambda c: c["split"].update(source="("), "split.source"),
         (lambda c: c["split"].update(test_sources="("), "split.test_sources"),
         (lambda c: c["evaluate"]["unsure"].update(error=0), "evaluate.unsure.error"),

@@ -72,6 +72,19 @@ def test_pages_and_health(house):
     assert states == {"1": "AVAILABLE", "2": "AVAILABLE"}
 
 
+def test_sort(house, tmp_path):
+    house.reset()
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(Path(house.picture).read_bytes())
+    (folder / "rubbish.jpg").write_bytes(b"no picture")
+    done = house.celflow("sort", "xception", folder, "--out", tmp_path / "piles")
+    assert "left out" in done.stdout and "rubbish.jpg" in done.stdout
+    piles = {path.parent.name for path in (tmp_path / "piles").rglob("*.png")}
+    assert len(piles) == 1 and piles <= {"cartoon", "photo", "unsure"}
+
+
 def test_predict(house):
     house.reset()
     done = house.celflow("predict", "colours", house.picture, "--json")
