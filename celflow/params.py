@@ -365,11 +365,14 @@ def load(path: Path = PARAMS_FILE) -> Params:
         raise UserError(f"{path}: {'; '.join(faults[:5])}") from None
 
 
+_KIND = re.compile(r"\w+\[|constrained-|function-")  # pydantic's names for kinds of a value
+
+
 def _by_key(faults: list[ErrorDetails]) -> dict[str, ErrorDetails]:
     """Key as the file has it to its first fault; a value that may be of two kinds has several."""
     found: dict[str, ErrorDetails] = {}
     for fault in faults:
-        parts = [part for part in fault["loc"] if str(part).replace("_", "").isalnum()]
+        parts = [part for part in fault["loc"] if not _KIND.match(str(part))]
         found.setdefault(".".join(map(str, parts)) or "the file", fault)
     return found
 

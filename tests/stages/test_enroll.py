@@ -182,7 +182,7 @@ def test_what_a_user_can_get_wrong_is_one_line(project, known):
         (["enroll", "unknown", cleo], "'unknown' can't be a character's name"),
         (["enroll", "", cleo], "'' can't be a character's name"),
         (["enroll", "a/b", cleo], "'a/b' can't be"),
-        (["enroll", "aki", cleo], "knows aki already: `celflow forget aki` first"),
+        (["enroll", "aki", cleo], "knows aki already: `celflow forget aki`, then enroll"),
         (["enroll", "cleo", "nowhere"], "no folder nowhere"),
         (["enroll", "cleo", empty], "empty is empty"),
         (["enroll", "cleo", project.raw / "bad"], "cut.jpg: the file is cut off"),
