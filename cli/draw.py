@@ -27,7 +27,7 @@ def draw(
     from tqdm import tqdm
 
     from celflow.files import write_bytes
-    from serving.client import BadInput, Client
+    from serving.client import Client
 
     chosen = pictures.version_or_label(version)
     targets = _targets(files, out)
@@ -35,12 +35,7 @@ def draw(
     styles = {name: value for name, value in told.items() if value is not None}
     with Client(server) as client:
         for file, made in zip(tqdm(files, "draw", disable=len(files) == 1), targets, strict=True):
-            try:
-                answer = client.draw(model, pictures.read(file), chosen, **styles)
-            except BadInput as error:
-                if styles and "signature" in str(error):
-                    raise UserError(f"{model} has no {' or '.join(styles)}") from None
-                raise
+            answer = client.draw(model, pictures.read(file), chosen, **styles)
             try:
                 write_bytes(made, answer.output("image_png", "a picture model")[0])
             except OSError as error:
@@ -54,12 +49,14 @@ def _targets(files: list[Path], out: Path) -> list[Path]:
     Raises:
         UserError: one would take the place of a picture, or of another drawing.
     """
-    targets = [out / f"{file.stem}.png" for file in files]
     originals = {file.resolve() for file in files}
-    for number, (file, target) in enumerate(zip(files, targets, strict=True)):
+    drawn: dict[Path, Path] = {}
+    for file in files:
+        target = out / f"{file.stem}.png"
         if target.resolve() in originals:
             raise UserError(f"{target} would be overwritten: name another folder with --out")
-        if target in targets[:number]:
-            first = files[targets.index(target)]
-            raise UserError(f"{first} and {file} would both become {target}: draw one at a time")
-    return targets
+        if target in drawn:
+            other = drawn[target]
+            raise UserError(f"{other} and {file} would both become {target}: draw one at a time")
+        drawn[target] = file
+    return list(drawn)

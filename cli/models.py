@@ -7,6 +7,7 @@ import typer
 
 from celflow.errors import UserError
 from cli.options import SERVER, Server
+from serving.labels import LABELS
 
 if TYPE_CHECKING:
     from celflow.registry import Version
@@ -109,7 +110,7 @@ def _promote(version: "Version", alias: str, server: str) -> None:
     with Client(server) as client:
         print(f"{version.model}: version {version.version} to {alias} ...", flush=True)
         done = deploy.promote(client, version, alias)
-    label = deploy.LABELS[alias]
+    label = LABELS[alias]
     if done.confirmed:
         print(f"{server} answers {version.model}:{label} with version {version.version}")
     _say_the_rest(done, server)

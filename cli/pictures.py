@@ -6,9 +6,7 @@ from typing import Annotated
 import typer
 
 from celflow.errors import UserError
-
-LABELS = {"champion": "stable", "challenger": "canary"}
-"""As in `serving.deploy`, which takes a second to import."""
+from serving.labels import LABELS
 
 Version = Annotated[
     str | None,

@@ -62,7 +62,7 @@ def sort(
             verdict = answer.classifications()[0].verdict
             target = out / verdict / file.relative_to(folder)
             target.parent.mkdir(parents=True, exist_ok=True)
-            (shutil.move if move else shutil.copyfile)(file, target)
+            (shutil.move if move else shutil.copy2)(file, target)
             piles[verdict] += 1
     for line in left_out:
         print(f"left out: {line}")

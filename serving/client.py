@@ -256,7 +256,12 @@ class Client:
         values = {name: np.array([value], np.float32) for name, value in styles.items()}
         defaults = {name: np.array([value], np.float32) for name, value in STYLES.items()}
         inputs = {"image_bytes": _batch([image]), **defaults, **values}
-        return self.run(model, inputs, version, signature="styled")
+        try:
+            return self.run(model, inputs, version, signature="styled")
+        except BadInput as error:
+            if error.code != "FAILED_PRECONDITION":  # it has such a signature
+                raise
+            raise BadInput(f"{model} has no {' or '.join(styles)}", error.code) from None
 
     def metadata(self, model: str, version: Version = None) -> dict[str, Signature]:
         """The signatures of a model by name.

@@ -23,6 +23,7 @@ from celflow.files import replacing, write_bytes
 from celflow.images import encode_png
 from serving import backends
 from serving.client import BadInput, Client, LoadFailed, ServerDown, ServerError
+from serving.labels import LABELS
 from serving.protos import model_server_config_pb2
 
 SERVED = Path("served")
@@ -30,7 +31,6 @@ CONFIG = SERVED / "models.config"
 SETTINGS = sorted((Path(__file__).parent / "config").glob("*.config"))
 COMPOSE_ENV = SERVED / "compose.env"
 CONFIG_MAP = SERVED / "kubernetes.yaml"
-LABELS = {registry.CHAMPION: "stable", registry.CHALLENGER: "canary"}
 LOAD_TIMEOUT = 120.0  # seconds for a version to be read, built and warmed
 
 Aliases = dict[str, int]  # alias to version

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -142,8 +143,10 @@ def application(manager: Manager[Any], metrics: Metrics, options: Options) -> St
         if request.method == "GET" and path == options.metrics_path:
             return Response(metrics.page(), media_type="text/plain")
         body = await _body(request)
+        packed = "gzip" in request.headers.get("content-encoding", "")
+        content = partial(_unpacked if packed else bytes, body)
         caller = Caller(time.monotonic() + options.timeout_seconds)
-        work = _route(manager, metrics, caller, request.method, path, body)
+        work = _route(manager, metrics, caller, request.method, path, content)
         future = asyncio.get_running_loop().run_in_executor(pool, work)
         try:
             return await asyncio.wait_for(future, options.timeout_seconds)
@@ -157,7 +160,12 @@ def application(manager: Manager[Any], metrics: Metrics, options: Options) -> St
 
 
 def _route(
-    manager: Manager[Any], metrics: Metrics, caller: Caller, method: str, path: str, body: bytes
+    manager: Manager[Any],
+    metrics: Metrics,
+    caller: Caller,
+    method: str,
+    path: str,
+    content: Callable[[], bytes],
 ) -> Callable[[], Response]:
     """What a path asks for, to be done on a thread; raises `StatusError`."""
     pattern = {"GET": _GET, "POST": _POST}.get(method)
@@ -184,7 +192,7 @@ def _route(
     verb = {"predict": _predict, "classify": _classify, "regress": _regress}[match["verb"].lower()]
 
     def ask() -> Response:
-        query = _parse(body)
+        query = _parse(content())
         try:
             spec.signature_name = query.get("signature_name", "")
             return _json(verb(manager, do, spec, query))
@@ -257,13 +265,13 @@ def _as_dict(message: Any) -> dict[str, Any]:
     )
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request) -> bytearray:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             raise _too_large()
-    return _unpacked(body) if "gzip" in request.headers.get("content-encoding", "") else bytes(body)
+    return body
 
 
 def _unpacked(body: bytearray) -> bytes:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from celflow import registry
 from celflow.errors import UserError
 from celflow.images import encode_png, open_image
 from cli import draw, main, options, pictures, up
-from serving import deploy
 from serving.client import BadInput, Prediction
+from serving.labels import LABELS
 
 COMMANDS = (
     "up", "serve", "predict", "draw", "sort", "enroll", "forget", "models", "promote", "rollback",
@@ -100,7 +101,7 @@ def test_a_host_as_it_stands_before_a_port(host, near):
 
 
 def test_versions_by_number_alias_and_label():
-    assert pictures.LABELS == deploy.LABELS
+    assert {registry.CHAMPION: "stable", registry.CHALLENGER: "canary"} == LABELS
     told = (None, "7", "champion", "challenger", "canary")
     found = [pictures.version_or_label(one) for one in told]
     assert found == ["stable", 7, "stable", "canary", "canary"]
