@@ -2,9 +2,8 @@
 
 Reads data/split/<task>.csv and the pictures it names. Writes models/<model>/ (the fitted model, and
 its scores of the validation pictures), plots/train/<model>.csv (a line an epoch) and
-runs/<model>.json (the MLflow run). What an
-interrupted fit leaves in checkpoints/<model>/ is taken up again, if data, parameters and code are
-still the same.
+runs/<model>.json (the MLflow run). What an interrupted fit leaves in checkpoints/<model>/ is taken
+up again, if data, parameters and code are still the same.
 """
 
 import hashlib
@@ -35,6 +34,7 @@ def fit_key(model: str, params: Params) -> str:
 
 def run(model: str, params: Params) -> None:
     """Fit `model`, in an MLflow run of its own."""
+    models.check_task(model, params.task(model))
     family = models.family(model)
     parts = manifest.read(params.pictures(model))
     scratch = _scratch(model, fit_key(model, params))

@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from celflow.errors import UserError
-from celflow.params import Params
+from celflow.params import CLASSIFY, Params, Task
 from stages.manifest import Part, Pictures
 
 # Before anything imports TensorFlow: it calls harmless things errors, and leaves oneDNN's kernels,
@@ -94,6 +94,14 @@ def family(model: str) -> Family:
 def picture_family(model: str) -> PictureFamily:
     """The module of a picture model. Raises UserError for a name that is not in the table."""
     return cast(PictureFamily, _module(model))
+
+
+def check_task(model: str, task: Task) -> None:
+    """Raises UserError where a classifier should draw, or a picture model classify."""
+    draws = hasattr(_module(model), "painter")
+    if draws == (task in CLASSIFY):
+        does = "draws pictures" if draws else "classifies pictures"
+        raise UserError(f"{model} {does}: its task in params.yaml can't be '{task}'")
 
 
 def calibrates(family: Family) -> bool:

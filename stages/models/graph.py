@@ -18,7 +18,8 @@ AT_A_TIME = 16  # pictures of a batch; more cores than that stay idle
 def decode(data: tf.Tensor) -> tf.Tensor:
     """uint8 [H, W, 3] of JPEG, PNG, BMP or GIF (frame one) bytes, a string scalar.
 
-    The same pixels as of `celflow.images`; `decode_image` has half of a JPEG's values a little off.
+    The same pixels as of `celflow.images`, but for a BMP's palette, which TensorFlow passes over;
+    `decode_image` has half of a JPEG's values a little off.
     """
     image = tf.cond(
         tf.io.is_jpeg(data),

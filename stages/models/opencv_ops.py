@@ -67,7 +67,7 @@ def median(plane: tf.Tensor) -> tf.Tensor:
         _median_of_three(*mids),
         tf.minimum(tf.minimum(highs[0], highs[1]), highs[2]),
     )
-    return _unpadded(middle, above)[:, : tf.shape(plane)[1]]
+    return _unpadded(middle, above, tf.shape(plane)[1])
 
 
 def gaussian_threshold(plane: tf.Tensor, block: int, c: int) -> tf.Tensor:
@@ -83,7 +83,7 @@ def gaussian_threshold(plane: tf.Tensor, block: int, c: int) -> tf.Tensor:
     columns = zip(weights, _shifts(sums, block), strict=True)
     mean = tf.round(tf.add_n([weight * column for weight, column in columns]))
     inner = plane[block // 2 : -(block // 2)]
-    return 255 * _positive(inner - _unpadded(mean, sums)[:, : tf.shape(plane)[1]] + c)
+    return 255 * _positive(inner - _unpadded(mean, sums, tf.shape(plane)[1]) + c)
 
 
 def edge_pixels(plane: tf.Tensor, block: int, c: int) -> tf.Tensor:
@@ -216,10 +216,10 @@ def _shifts(rows: tf.Tensor, block: int) -> list[tf.Tensor]:
     return [flat[i : i + 1 - block or None] for i in range(block)]
 
 
-def _unpadded(shifted: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """[H, stride] like `rows` of what was made of their `_shifts`; a row's first W are right."""
+def _unpadded(shifted: tf.Tensor, rows: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """[H, width] of what was made of the `_shifts` of `rows`, [H, stride]."""
     lost = tf.size(rows) - tf.size(shifted)
-    return tf.reshape(tf.pad(shifted, [[0, lost]]), tf.shape(rows))
+    return tf.reshape(tf.pad(shifted, [[0, lost]]), tf.shape(rows))[:, :width]
 
 
 def _taps(

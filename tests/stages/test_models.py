@@ -25,6 +25,20 @@ def test_an_unknown_model_is_named():
         models.family("vgg")
 
 
+@pytest.mark.parametrize(
+    ("model", "task", "does"),
+    [("xception", "sketch", "classifies pictures"), ("sketchify", "characters", "draws pictures")],
+)
+def test_a_task_of_the_other_kind_is_refused(model, task, does):
+    with pytest.raises(UserError, match=f"{model} {does}: .* can't be '{task}'"):
+        models.check_task(model, task)
+
+
+def test_every_model_of_the_table_has_a_task_of_its_kind():
+    for model, line in load(ROOT / "params.yaml").models.items():
+        models.check_task(model, line.task)
+
+
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     """The colour count as a SavedModel, loaded again."""
