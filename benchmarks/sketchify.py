@@ -57,6 +57,18 @@ def parts_of(folder: Path, seed: int) -> dict:
     return found
 
 
+def besides(folder: Path, held: list[str]) -> list[str]:
+    """Drawings of another folder that are no near-duplicates of those held back."""
+    paths = sorted(str(path) for path in folder.rglob("*") if path.is_file())
+    prints = [fingerprint(Path(path))[0] for path in (*held, *paths)]
+    groups = near_groups(prints, [None] * len(prints), SPLIT.near).tolist()
+    return [
+        path
+        for path, group in zip(paths, groups[len(held) :], strict=True)
+        if group not in groups[: len(held)]
+    ]
+
+
 def sheet() -> np.ndarray:
     """uint8 [H, W, 3]: a row a face of the sample's cast: drawing, binary, ours, true sketch."""
     network = unet.build(KNOBS["width"])
@@ -90,6 +102,7 @@ def darkness_known(draw: Draw, test: Pictures, side: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--more", type=Path, help="another folder of drawings, to learn from alone")
     parser.add_argument("--sheet", action="store_true", help=f"write {SHEET.name} and stop")
     parser.add_argument("--out", type=Path, default=Path("build/sketchify"))
     parser.add_argument("--seed", type=int, default=0)
@@ -110,6 +123,10 @@ def main() -> None:
     params = SimpleNamespace(seed=args.seed, train=SimpleNamespace(sketchify=knobs))
 
     parts = parts_of(args.folder, args.seed)
+    if args.more:
+        more = besides(args.more, [*parts["val"].paths, *parts["test"].paths])
+        paths = [*parts["train"].paths, *more]
+        parts["train"] = Pictures(paths, np.zeros(len(paths), int), [sketchify.DRAWN])
     counts = {part: len(pictures) for part, pictures in parts.items()}
     model, scratch = args.out / "model", args.out / "scratch"
     start = time.perf_counter()
