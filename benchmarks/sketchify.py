@@ -35,7 +35,7 @@ from stages.split import deal, fingerprint, near_groups
 
 KNOBS = {
     "image_size": 256, "patch": 128, "width": 12, "epochs": 30, "patience": None, "batch_size": 8,
-    "learning_rate": 2e-3, "psnr_weight": 0.1, "edge_weight": 0.5, "ssim_weight": 0.2,
+    "learning_rate": 2e-3, "psnr_weight": 0.3, "edge_weight": 0.5, "ssim_weight": 0.2,
     "init": "none",
 }  # fmt: skip
 SHEET = Path(__file__).parents[1] / "docs/sketchify.png"
