@@ -17,7 +17,8 @@ from rich.table import Table
 
 from celflow import errors
 from celflow.params import load
-from stages import manifest, models
+from celflow import manifest
+from stages import models
 from stages.models import network
 from stages.models.gallery import Gallery
 
@@ -52,18 +53,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--project", type=Path, default=Path(), help="folder (default: this one)")
     os.chdir(parser.parse_args().project)
-    parts = manifest.read(load().pictures(MODEL))
+    splits = manifest.read(load().pictures(MODEL))
     folder = Path("models") / MODEL
-    if not len(parts["unknown"]) or not folder.is_dir():
+    if not len(splits["unknown"]) or not folder.is_dir():
         raise errors.UserError(
             f"no character is held back, or no {folder}: name some in split.hold_back "
             f"and run `dvc repro train@{MODEL}`"
         )
     models.family(MODEL)  # so that Keras knows its layers
-    encodings = network.predict(folder, parts["unknown"].paths)
-    owners = np.array([Path(path).parent.name for path in parts["unknown"].paths])
+    encodings = network.predict(folder, splits["unknown"].paths)
+    owners = np.array([Path(path).parent.name for path in splits["unknown"].paths])
     new = {name: encodings[owners == name] for name in sorted(set(owners))}
-    test = parts["test"]
+    test = splits["test"]
     known = network.predict(folder, test.paths)
     truth = np.array(test.labels)[test.truth]
 

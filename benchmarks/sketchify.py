@@ -29,7 +29,7 @@ from celflow.images import encode_png
 from celflow.params import Split
 from stages.drawing.cast import CAST
 from stages.drawing.pictures import draw_illustration
-from stages.manifest import Pictures
+from celflow.manifest import Examples
 from stages.models import Draw, sketches, sketchify, unet, weights
 from stages.split import deal, fingerprint, near_groups
 
@@ -53,7 +53,7 @@ def parts_of(folder: Path, seed: int) -> dict:
     found = {}
     for part in ("train", "val", "test"):
         chosen = [str(path) for path, where in zip(paths, dealt, strict=True) if where == part]
-        found[part] = Pictures(chosen, np.zeros(len(chosen), int), [sketchify.DRAWN])
+        found[part] = Examples(chosen, np.zeros(len(chosen), int), [sketchify.DRAWN])
     return found
 
 
@@ -83,7 +83,7 @@ def sheet() -> np.ndarray:
     return np.vstack(rows)
 
 
-def darkness_known(draw: Draw, test: Pictures, side: int) -> dict[str, float]:
+def darkness_known(draw: Draw, test: Examples, side: int) -> dict[str, float]:
     """Figures of ours where each sketch is made as dark or pale as brings it nearest to the truth.
 
     So much of the error is one number a picture, which the threshold has taken from its lines.
@@ -122,19 +122,19 @@ def main() -> None:
     knobs = SimpleNamespace(**{name: getattr(args, name) for name in KNOBS})
     params = SimpleNamespace(seed=args.seed, train=SimpleNamespace(sketchify=knobs))
 
-    parts = parts_of(args.folder, args.seed)
+    splits = parts_of(args.folder, args.seed)
     if args.more:
-        more = besides(args.more, [*parts["val"].paths, *parts["test"].paths])
-        paths = [*parts["train"].paths, *more]
-        parts["train"] = Pictures(paths, np.zeros(len(paths), int), [sketchify.DRAWN])
-    counts = {part: len(pictures) for part, pictures in parts.items()}
+        more = besides(args.more, [*splits["val"].paths, *splits["test"].paths])
+        paths = [*splits["train"].paths, *more]
+        splits["train"] = Examples(paths, np.zeros(len(paths), int), [sketchify.DRAWN])
+    counts = {part: len(pictures) for part, pictures in splits.items()}
     model, scratch = args.out / "model", args.out / "scratch"
     start = time.perf_counter()
-    sketchify.fit(params, parts, model, scratch, lambda *_: None)
+    sketchify.fit(params, splits, model, scratch, lambda *_: None)
     seconds = time.perf_counter() - start
     draw = sketchify.painter(model)
-    figures, worst = sketchify.measure(draw, params, parts)
-    figures["darkness known"] = darkness_known(draw, parts["test"], knobs.image_size)
+    figures, worst = sketchify.measure(draw, params, splits)
+    figures["darkness known"] = darkness_known(draw, splits["test"], knobs.image_size)
     shutil.rmtree(scratch, ignore_errors=True)
     write_json(args.out / "figures.json", {"counts": counts, "seconds": seconds, **figures})
     write_bytes(args.out / "sheet.png", encode_png(worst))

@@ -22,23 +22,23 @@ from rich.table import Table
 from celflow import errors, metrics, parallel
 from celflow.params import Params, Tap, Transfer, load
 from stages import split
-from stages.manifest import Part, Pictures, images_in
+from celflow.manifest import Split, Examples, images_in
 from stages.models import network, transfer
 
 PICTURE = Path(__file__).parents[1] / "docs/tap.png"
 TAPS: tuple[str, ...] = get_args(Tap)
 
 
-def deal(folder: Path, params: Params) -> dict[Part, Pictures]:
+def deal(folder: Path, params: Params) -> dict[Split, Examples]:
     """The faces of a folder, dealt out as the split stage does."""
     classes = images_in(folder)
     paths = [path for files in classes.values() for path in files]
     truth = np.repeat(np.arange(len(classes)), [len(files) for files in classes.values()])
-    prints = parallel.each(split.fingerprint, paths, params.data.backend, "hash")
+    prints = parallel.parallel_map(split.fingerprint, paths, params.data.backend, "hash")
     groups = split.near_groups([value for value, _ in prints], [None] * len(paths), 6)
     dealt = split.deal(truth, groups, params.split, params.seed)
     return {
-        part: Pictures(
+        part: Examples(
             [str(paths[i]) for i in np.flatnonzero(dealt == part)],
             truth[dealt == part],
             list(classes),
@@ -47,24 +47,24 @@ def deal(folder: Path, params: Params) -> dict[Part, Pictures]:
     }
 
 
-def frozen_accuracy(knobs: Transfer, parts: dict[Part, Pictures]) -> float:
+def frozen_accuracy(knobs: Transfer, splits: dict[Split, Examples]) -> float:
     """Test accuracy of our layer on frozen features."""
     features = transfer.trunk(knobs)
     train, val, test = (
-        (transfer.frozen_features(features, knobs, parts[part]), parts[part].truth)
+        (transfer.frozen_features(features, knobs, splits[part]), splits[part].truth)
         for part in ("train", "val", "test")
     )
     kernel, bias = transfer.probe(train, val)
     return metrics.accuracy(test[1], test[0] @ kernel + bias)
 
 
-def tuned_accuracy(knobs: Transfer, params: Params, parts: dict[Part, Pictures]) -> float:
+def tuned_accuracy(knobs: Transfer, params: Params, splits: dict[Split, Examples]) -> float:
     """Test accuracy after tuning all of the trunk."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        transfer.fit(knobs, params, parts, folder / "model", folder / "scratch", lambda *_: None)
-        scores = network.predict(folder / "model", parts["test"].paths)
-    return metrics.accuracy(parts["test"].truth, scores)
+        transfer.fit(knobs, params, splits, folder / "model", folder / "scratch", lambda *_: None)
+        scores = network.predict(folder / "model", splits["test"].paths)
+    return metrics.accuracy(splits["test"].truth, scores)
 
 
 def draw(frozen: dict[str, float], tuned: dict[str, float], title: str) -> None:
@@ -90,7 +90,7 @@ def main() -> None:
     if not data:
         raise errors.UserError("set CELFLOW_REAL_DATA to the folder of real pictures")
     params = load()
-    parts = deal(Path(data) / "characters16", params)
+    splits = deal(Path(data) / "characters16", params)
     weights = str(Path(data) / "weights/inception_v3_notop.weights.h5")
 
     def knobs(tap: str) -> Transfer:
@@ -100,16 +100,16 @@ def main() -> None:
         }  # fmt: skip
         return params.train.character_inception.model_copy(update=changes)
 
-    frozen = {tap: frozen_accuracy(knobs(tap), parts) for tap in TAPS}
+    frozen = {tap: frozen_accuracy(knobs(tap), splits) for tap in TAPS}
     tuned = {}
     for tap in words.tune.split(","):
         keras.backend.clear_session()
-        tuned[tap] = tuned_accuracy(knobs(tap), params, parts)
+        tuned[tap] = tuned_accuracy(knobs(tap), params, splits)
     table = Table("tap", "frozen", "tuned", title="test accuracy")
     for tap in TAPS:
         table.add_row(tap, f"{frozen[tap]:.3f}", f"{tuned[tap]:.3f}" if tap in tuned else "-")
     Console().print(table)
-    counts = ", ".join(f"{len(parts[part])} {part}" for part in ("train", "val", "test"))
+    counts = ", ".join(f"{len(splits[part])} {part}" for part in ("train", "val", "test"))
     draw(frozen, tuned, f"16 characters, {words.side} px, {words.epochs} epochs ({counts})")
 
 

@@ -56,7 +56,8 @@ class Model:
     """One model's ways of training; each returns images a second, and CPU milliseconds an image."""
 
     def __init__(self, name: str) -> None:
-        from stages import manifest, models
+        from celflow import manifest
+from stages import models
         from stages.models import network
 
         self.name = name

@@ -10,7 +10,7 @@ from typing import Any
 
 
 @contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
+def atomic_dir(folder: Path) -> Iterator[Path]:
     """A new empty folder beside `folder` that takes its place when the block ends without error."""
     beside = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(beside, ignore_errors=True)

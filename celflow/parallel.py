@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def each(
+def parallel_map(
     work: Callable[[Item], Result], items: Sequence[Item], backend: str, what: str
 ) -> list[Result]:
     """`[work(item) for item in items]` on all cores or a cluster, with a progress bar named `what`.

@@ -29,7 +29,7 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
 
 @dataclass(frozen=True)
-class Version:
+class RegisteredVersion:
     """A registered version of a model.
 
     aliases: of `champion`, `challenger`, `previous` (the champion before this one).
@@ -111,7 +111,7 @@ def run(model: str, run_id: str | None = None) -> Iterator[Any]:
 
 def register(
     model: str, run_id: str, saved_model: Path, content: str, tags: dict[str, str]
-) -> tuple[Version, bool]:
+) -> tuple[RegisteredVersion, bool]:
     """Make a SavedModel a version of `model`, once per content; returns it, and if it is new.
 
     The first version of a name becomes champion, later ones challenger. `content` is a digest of
@@ -141,7 +141,7 @@ def models() -> list[str]:
         return sorted(found.name for found in connect().search_registered_models())
 
 
-def versions(model: str) -> list[Version]:
+def versions(model: str) -> list[RegisteredVersion]:
     """All versions of a model, the newest first; none for a name that is not registered."""
     client = connect()
     with one_line_errors():
@@ -152,7 +152,7 @@ def versions(model: str) -> list[Version]:
         return sorted((_version(client, v, aliases) for v in found), key=lambda v: -v.version)
 
 
-def get(model: str, version: int) -> Version:
+def get(model: str, version: int) -> RegisteredVersion:
     """One version. Raises UserError for one that is not there, naming those that are."""
     there = versions(model)
     for found in there:
@@ -165,12 +165,12 @@ def get(model: str, version: int) -> Version:
     raise UserError(f"{model} has no version {version}: it has {numbers}")
 
 
-def with_alias(model: str, alias: str) -> Version | None:
+def with_alias(model: str, alias: str) -> RegisteredVersion | None:
     """The version that bears an alias, or none."""
     return next((v for v in versions(model) if alias in v.aliases), None)
 
 
-def with_content(model: str, content: str) -> Version | None:
+def with_content(model: str, content: str) -> RegisteredVersion | None:
     """The version of a SavedModel with this digest, or none."""
     return next((v for v in versions(model) if v.tags.get("content") == content), None)
 
@@ -185,14 +185,14 @@ def set_alias(model: str, alias: str, version: int | None) -> None:
             client.set_registered_model_alias(model, alias, str(version))
 
 
-def set_tag(version: Version, key: str, value: str) -> None:
+def set_tag(version: RegisteredVersion, key: str, value: str) -> None:
     """Set a tag of a version."""
     with one_line_errors():
         connect().set_model_version_tag(version.model, str(version.version), key, value)
 
 
 @contextmanager
-def saved_model(version: Version) -> Iterator[Path]:
+def saved_model(version: RegisteredVersion) -> Iterator[Path]:
     """The folder of a version's SavedModel; downloaded where it is kept elsewhere."""
     connect()
     uri = f"models:/{version.model}/{version.version}"
@@ -230,9 +230,9 @@ def _ensure_model(client: MlflowClient, model: str) -> None:
             raise
 
 
-def _version(client: MlflowClient, found: ModelVersion, aliases: dict[str, str]) -> Version:
+def _version(client: MlflowClient, found: ModelVersion, aliases: dict[str, str]) -> RegisteredVersion:
     figures = client.get_run(found.run_id).data.metrics if found.run_id else {}
-    return Version(
+    return RegisteredVersion(
         model=found.name,
         version=int(found.version),
         aliases=tuple(sorted(a for a, v in aliases.items() if int(v) == int(found.version))),

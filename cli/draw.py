@@ -18,7 +18,7 @@ def draw(
     out: Annotated[Path, typer.Option(help="Folder for the drawings; made if missing.")] = Path(
         "drawn"
     ),
-    version: pictures.Version = None,
+    version: pictures.VersionOption = None,
     sharpness: Style = None,
     abstraction: Style = None,
     server: Server = SERVER,

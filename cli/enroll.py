@@ -8,7 +8,7 @@ import typer
 from celflow.errors import UserError
 
 if TYPE_CHECKING:
-    from celflow.registry import Version
+    from celflow.registry import RegisteredVersion
 
 MODEL = "character_embedding"
 
@@ -31,7 +31,7 @@ def enroll(
     characters, give the new version's number with --version the next time.
     """
     from celflow import params
-    from stages import enroll
+    from promotion import enroll
 
     made, left_out = enroll.enroll(name, folder, _base(version), params.load())
     for line in left_out:
@@ -47,12 +47,12 @@ def forget(
 
     Makes a new version of character_embedding that waits as challenger.
     """
-    from stages import enroll
+    from promotion import enroll
 
     _say(enroll.forget(name, _base(version)), f"without {name}")
 
 
-def _base(version: int | None) -> "Version":
+def _base(version: int | None) -> "RegisteredVersion":
     from celflow import registry
 
     if version is not None:
@@ -63,7 +63,7 @@ def _base(version: int | None) -> "Version":
     return champion
 
 
-def _say(version: "Version", what: str) -> None:
+def _say(version: "RegisteredVersion", what: str) -> None:
     alias = ", ".join(version.aliases) or "no alias"
     print(f"{MODEL} version {version.version}, {what} ({alias})")
     print(f"next: celflow promote {MODEL} {version.version}")

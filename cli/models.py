@@ -10,8 +10,8 @@ from cli.options import SERVER, Server
 from serving.labels import LABELS
 
 if TYPE_CHECKING:
-    from celflow.registry import Version
-    from serving.deploy import Deployed
+    from celflow.registry import RegisteredVersion
+    from promotion.deploy import Deployed
 
 Model = Annotated[str, typer.Argument(help="A registered model, such as xception.")]
 
@@ -67,7 +67,7 @@ def promote(
 ) -> None:  # fmt: skip
     """Make a version champion or challenger, and see the running server answer with it."""
     from celflow import params, registry
-    from stages import gate
+    from promotion import gate
 
     candidate = registry.get(model, version)
     if to is Alias.champion:
@@ -86,14 +86,14 @@ def promote(
 def rollback(model: Model, server: Server = SERVER) -> None:
     """Bring the champion before this one back; again brings this one back."""
     from celflow import registry
-    from serving import deploy
+    from promotion import deploy
 
     _promote(deploy.previous(model), registry.CHAMPION, server)
 
 
 def deploy(server: Server = SERVER) -> None:
     """Write what the registry says for the model server, and wait until it answers so."""
-    from serving import deploy
+    from promotion import deploy
     from serving.client import Client
 
     with Client(server) as client:
@@ -103,8 +103,8 @@ def deploy(server: Server = SERVER) -> None:
     _say_the_rest(done, server)
 
 
-def _promote(version: "Version", alias: str, server: str) -> None:
-    from serving import deploy
+def _promote(version: "RegisteredVersion", alias: str, server: str) -> None:
+    from promotion import deploy
     from serving.client import Client
 
     with Client(server) as client:

@@ -8,7 +8,7 @@ import typer
 from celflow.errors import UserError
 from serving.labels import LABELS
 
-Version = Annotated[
+VersionOption = Annotated[
     str | None,
     typer.Option(help="A number, `champion` or `challenger`; else the champion."),
 ]

@@ -13,7 +13,7 @@ from cli.options import SERVER, Server
 def predict(
     model: Annotated[str, typer.Argument(help="A served model, such as xception.")],
     files: pictures.Files,
-    version: pictures.Version = None,
+    version: pictures.VersionOption = None,
     top: Annotated[int, typer.Option(help="Names to show for each picture.", min=1)] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
     server: Server = SERVER,

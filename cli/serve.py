@@ -34,7 +34,8 @@ def serve(
     ] = False,
 ) -> None:
     """Start the model server with what the registry says; Ctrl-C stops it."""
-    from serving import backends, deploy
+    from promotion import deploy
+    from serving import backends
     from serving.client import Client
 
     start = backends.launch(backend, host, grpc_port, rest_port, deploy.CONFIG, flags or ())

@@ -17,7 +17,7 @@ def sort(
     model: Annotated[str, typer.Argument(help="A served model, such as photo_inception.")],
     folder: Annotated[Path, typer.Argument(help="Pictures, also in sub-folders.")],
     out: Annotated[Path, typer.Option(help="New folder for the piles.")] = Path("sorted"),
-    version: pictures.Version = None,
+    version: pictures.VersionOption = None,
     move: Annotated[bool, typer.Option("--move", help="Move files instead of copying.")] = False,
     server: Server = SERVER,
 ) -> None:

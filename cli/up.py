@@ -82,7 +82,8 @@ def up(
     ] = options.MLFLOW_PORT,
 ) -> None:
     """Start MLflow, the model server and the dashboard; Ctrl-C stops them."""
-    from serving import backends, deploy
+    from promotion import deploy
+    from serving import backends
     from serving.client import Client
 
     ports = {

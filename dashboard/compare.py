@@ -10,8 +10,8 @@ from celflow.images import encode_png, shrink
 from celflow.params import Params
 from dashboard import answers, pictures, server
 from dashboard.pictures import Picture
-from dashboard.server import Answer, Outcome, Version
-from serving.client import ServerDown, ServerError
+from dashboard.server import Answer, Outcome
+from serving.client import ServerDown, ServerError, VersionSpec
 
 BEST = 5  # names a model
 DRAWN = 512  # px; larger pictures are shrunk to this before they are drawn
@@ -36,7 +36,7 @@ def page() -> None:
             data = encode_png(pictures.cut(picture, _choose_face(boxes, picture)))
     with left:
         pictures.show(picture, boxes)
-    if settings.task(chosen[0][0]) not in params.CLASSIFY:
+    if settings.task(chosen[0][0]) not in params.CLASSIFICATION_TASKS:
         with right:
             _show_drawings(chosen, encode_png(shrink(picture.pixels, DRAWN)))
         return
@@ -46,7 +46,7 @@ def page() -> None:
         _show(outcomes)
 
 
-def _show_drawings(chosen: Sequence[tuple[str, Version]], picture: bytes) -> None:
+def _show_drawings(chosen: Sequence[tuple[str, VersionSpec]], picture: bytes) -> None:
     for column, (model, version) in zip(st.columns(2, gap="medium"), chosen, strict=True):
         with column:
             try:
@@ -57,7 +57,7 @@ def _show_drawings(chosen: Sequence[tuple[str, Version]], picture: bytes) -> Non
             st.image(data, caption=f"{model}, {note}")
 
 
-def _choose_two(settings: Params) -> list[tuple[str, Version]] | None:
+def _choose_two(settings: Params) -> list[tuple[str, VersionSpec]] | None:
     models = list(settings.models)
     columns = st.columns(2, gap="medium")
     try:
@@ -76,9 +76,9 @@ def _choose_two(settings: Params) -> list[tuple[str, Version]] | None:
     return [(first, version_a), (second, version_b)]
 
 
-def _choose_version(model: str, key: str, newest: bool) -> Version:
+def _choose_version(model: str, key: str, newest: bool) -> VersionSpec:
     numbers = server.available(model)
-    options: list[Version] = ["stable", "canary", *numbers]
+    options: list[VersionSpec] = ["stable", "canary", *numbers]
     index = 2 if newest and numbers else 0
     return st.selectbox("Version", options, index, answers.label, key=f"{key}-{model}")
 
@@ -94,7 +94,7 @@ def _choose_face(boxes: Sequence[Box], picture: Picture) -> Box:
     return boxes[number]
 
 
-def _show(outcomes: Sequence[tuple[str, Version, Outcome]]) -> None:
+def _show(outcomes: Sequence[tuple[str, VersionSpec, Outcome]]) -> None:
     down = next((outcome for *_, outcome in outcomes if isinstance(outcome, ServerDown)), None)
     if down is not None:
         answers.show_error(down, "")

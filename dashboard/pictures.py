@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from celflow.faces import Box, crop_box, detect
 from celflow.images import BadImage, open_image, read_image, shrink, upright_bytes
-from celflow.params import Data, Facecrop
+from celflow.params import DataConfig, FacecropConfig
 from dashboard.answers import plain
 
 SUFFIXES = ("jpg", "jpeg", "png", "bmp", "gif", "webp")
@@ -37,7 +37,7 @@ class Picture:
     data: bytes
 
 
-def choose(data: Data) -> Picture | None:
+def choose(data: DataConfig) -> Picture | None:
     """Let the visitor upload a picture or pick a sample; all pages share what was chosen.
 
     Returns None, having said why on the page, where nothing is chosen or the file is no picture.
@@ -76,7 +76,7 @@ def show(picture: Picture, boxes: Sequence[Box] = ()) -> None:
         st.caption(f"{plain(picture.name)} · {width} × {height} · {picture.format}")
 
 
-def faces_of(picture: Picture, settings: Facecrop) -> list[Box]:
+def faces_of(picture: Picture, settings: FacecropConfig) -> list[Box]:
     """The parts of the picture that are cut out for its faces, the largest face first.
 
     Where the data are faces already (`facecrop.detector: none`), that is the whole picture.
@@ -147,7 +147,7 @@ def _marked(pixels: np.ndarray, boxes: Sequence[Box], shown: int) -> np.ndarray:
     return np.asarray(canvas)
 
 
-def _show_gallery(data: Data) -> None:
+def _show_gallery(data: DataConfig) -> None:
     samples = [sample for sample in map(_thumbnail, *_stamped(data)) if sample is not None]
     if not samples:
         st.caption(
@@ -171,7 +171,7 @@ def _show_gallery(data: Data) -> None:
                 )
 
 
-def _stamped(data: Data) -> tuple[list[Path], list[float]]:
+def _stamped(data: DataConfig) -> tuple[list[Path], list[float]]:
     """The gallery's files and when they were changed."""
     paths = [path for path in _gallery(data.cartoon_or_photo, data.characters) if path.is_file()]
     return paths, [path.stat().st_mtime for path in paths]

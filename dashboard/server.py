@@ -14,10 +14,9 @@ from serving.client import (
     ModelNotFound,
     ServerDown,
     ServerError,
+    VersionSpec,
     default_address,
 )
-
-Version = int | str
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def models_of(task: Task) -> list[str]:
     return [name for name, model in params.load().models.items() if model.task == task]
 
 
-def ask(model: str, pictures: Sequence[bytes], version: Version = "stable") -> Outcome:
+def ask(model: str, pictures: Sequence[bytes], version: VersionSpec = "stable") -> Outcome:
     """Let one model look at the pictures; what goes wrong is returned, to be shown in its place."""
     return _ask(client(), model, pictures, version)
 
@@ -70,7 +69,7 @@ def ask_all(models: Sequence[str], pictures: Sequence[bytes]) -> dict[str, Outco
 
 
 def draw(
-    model: str, picture: bytes, styles: dict[str, float], version: Version = "stable"
+    model: str, picture: bytes, styles: dict[str, float], version: VersionSpec = "stable"
 ) -> tuple[bytes, str]:
     """What a picture model makes of a picture, as PNG, and a note on who did it and how fast.
 
@@ -117,7 +116,7 @@ def show_status() -> None:
         st.button("Ask again", icon=":material/refresh:", key="again", type="tertiary")
 
 
-def _ask(connection: Client, model: str, pictures: Sequence[bytes], version: Version) -> Outcome:
+def _ask(connection: Client, model: str, pictures: Sequence[bytes], version: VersionSpec) -> Outcome:
     try:
         prediction = connection.predict(model, pictures, version)
         found = prediction.classifications()

@@ -54,7 +54,7 @@ _LOOPBACK = ("127.", "localhost", "[::1]", "ipv4:127.", "ipv6:[::1]")
 # What gRPC says where nobody answers; other words are a server's.
 _NOBODY = ("connections to all backends failing", "failed to connect", "errors resolving")
 
-Version = int | str | None
+VersionSpec = int | str | None
 """A version's number, a label such as "stable" or "canary", or None for the largest number."""
 
 
@@ -121,7 +121,7 @@ class Client:
         self,
         model: str,
         inputs: Mapping[str, Array],
-        version: Version = None,
+        version: VersionSpec = None,
         signature: str = "serving_default",
         outputs: Sequence[str] = (),
     ) -> Prediction:
@@ -157,7 +157,7 @@ class Client:
             raise ServerError(f"the answer of {model} is malformed: {error}", "INTERNAL") from None
         return Prediction(model, response.model_spec.version.value, arrays, milliseconds)
 
-    def predict(self, model: str, images: Sequence[bytes], version: Version = None) -> Prediction:
+    def predict(self, model: str, images: Sequence[bytes], version: VersionSpec = None) -> Prediction:
         """Send encoded images (JPEG, PNG, BMP or GIF) to a model's `serving_default`.
 
         Args:
@@ -174,7 +174,7 @@ class Client:
         self,
         model: str,
         images: Iterable[bytes | Path],
-        version: Version = None,
+        version: VersionSpec = None,
         in_flight: int = 32,
     ) -> Iterator[Prediction | BadInput]:
         """Send thousands of images, a request each, and yield their answers in the same order.
@@ -218,7 +218,7 @@ class Client:
                     future.cancel()
 
     def classify(
-        self, model: str, images: Sequence[bytes], version: Version = None
+        self, model: str, images: Sequence[bytes], version: VersionSpec = None
     ) -> list[Classification]:
         """The classes of each image, the most likely first.
 
@@ -227,7 +227,7 @@ class Client:
         """
         return self.predict(model, images, version).classifications()
 
-    def embed(self, model: str, images: Sequence[bytes], version: Version = None) -> Array:
+    def embed(self, model: str, images: Sequence[bytes], version: VersionSpec = None) -> Array:
         """The encodings of images by a model's signature `embed`: float32 [N, D], unit length.
 
         Raises:
@@ -238,7 +238,7 @@ class Client:
         return answer.output(name, "an encoder")
 
     def draw(
-        self, model: str, image: bytes, version: Version = None, **styles: float
+        self, model: str, image: bytes, version: VersionSpec = None, **styles: float
     ) -> Prediction:
         """What a picture model makes of an image, by its signature `styled` where styles are given.
 
@@ -263,7 +263,7 @@ class Client:
                 raise
             raise BadInput(f"{model} has no {' or '.join(styles)}", error.code) from None
 
-    def metadata(self, model: str, version: Version = None) -> dict[str, Signature]:
+    def metadata(self, model: str, version: VersionSpec = None) -> dict[str, Signature]:
         """The signatures of a model by name.
 
         Raises:
@@ -406,7 +406,7 @@ class Client:
         return ServerError(f"the model server at {self.address} failed: {details or code}", code)
 
 
-def _spec(model: str, version: Version, signature: str = "") -> Any:
+def _spec(model: str, version: VersionSpec, signature: str = "") -> Any:
     spec = model_pb2.ModelSpec(name=model, signature_name=signature)
     if isinstance(version, str):
         spec.version_label = version
@@ -415,7 +415,7 @@ def _spec(model: str, version: Version, signature: str = "") -> Any:
     return spec
 
 
-def _named(model: str, version: Version) -> str:
+def _named(model: str, version: VersionSpec) -> str:
     if version is None:
         return model
     return (

@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from celflow import errors, parallel
-from celflow.files import replacing, write_json
+from celflow.files import atomic_dir, write_json
 from celflow.images import BadImage, encode_png, open_image, shrink
 from celflow.params import Clean, Kind, Params, load
-from stages.manifest import images_in
+from celflow.manifest import images_in
 
 TASKS: tuple[Kind, ...] = ("cartoon_or_photo", "characters")
 SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".bmp": "BMP",
@@ -98,7 +98,7 @@ def clean_task(raw: Path, clean: Path, quarantine: Path, knobs: Clean, backend: 
         for source in sources
     ]
     work = partial(clean_one, knobs=knobs)
-    found = drop_repeats(parallel.each(work, items, backend, f"clean {raw.name}"))
+    found = drop_repeats(parallel.parallel_map(work, items, backend, f"clean {raw.name}"))
     quarantined = []
     for one in found:
         if one.reason is not None:
@@ -126,13 +126,13 @@ def clean_task(raw: Path, clean: Path, quarantine: Path, knobs: Clean, backend: 
 
 
 def _flat(path: Path, folder: Path) -> str:
-    return "_".join(path.relative_to(folder).parts)
+    return "_".join(path.relative_to(folder).splits)
 
 
 def run(params: Params) -> None:
     """Clean the raw folders of both tasks."""
     report = {}
-    with replacing(Path("data/clean")) as clean, replacing(Path("data/quarantine")) as quarantine:
+    with atomic_dir(Path("data/clean")) as clean, atomic_dir(Path("data/quarantine")) as quarantine:
         for task in TASKS:
             report[task] = clean_task(
                 params.data.folder(task),

@@ -22,10 +22,11 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from celflow import errors, images, metrics, registry
-from celflow.files import replacing, write_bytes, write_json
+from celflow.files import atomic_dir, write_bytes, write_json
 from celflow.params import CLASSIFY, Params, load
-from stages import manifest, models
-from stages.manifest import Part, Pictures
+from celflow import manifest
+from stages import models
+from celflow.manifest import Split, Examples
 from stages.models import calibration
 
 PRINTED = (
@@ -37,13 +38,13 @@ SHEET = "sheet.png"
 
 def run(model: str, params: Params) -> None:
     """Measure `model` on the test pictures."""
-    parts = manifest.read(params.pictures(model))
+    splits = manifest.read(params.pictures(model))
     run_id = json.loads(Path(f"runs/{model}.json").read_text())["run_id"]
-    with replacing(Path("plots/test") / model) as folder, registry.run(model, run_id):
+    with atomic_dir(Path("plots/test") / model) as folder, registry.run(model, run_id):
         if params.task(model) in CLASSIFY:
-            figures = classifier(model, params, parts, folder)
+            figures = classifier(model, params, splits, folder)
         else:
-            figures = picture_model(model, params, parts, folder)
+            figures = picture_model(model, params, splits, folder)
         single = {name: value for name, value in figures.items() if isinstance(value, float)}
         mlflow.log_metrics({f"test_{name}": value for name, value in single.items()})
         mlflow.log_dict(figures, "test.json")
@@ -54,20 +55,20 @@ def run(model: str, params: Params) -> None:
 
 
 def picture_model(
-    model: str, params: Params, parts: dict[Part, Pictures], folder: Path
+    model: str, params: Params, splits: dict[Split, Examples], folder: Path
 ) -> dict[str, Any]:
     """A picture model's figures; its sheet goes into `folder`."""
     family = models.picture_family(model)
-    figures, sheet = family.measure(family.painter(Path("models") / model), params, parts)
+    figures, sheet = family.measure(family.painter(Path("models") / model), params, splits)
     write_bytes(folder / SHEET, images.encode_png(sheet))
     return figures
 
 
 def classifier(
-    model: str, params: Params, parts: dict[Part, Pictures], folder: Path
+    model: str, params: Params, splits: dict[Split, Examples], folder: Path
 ) -> dict[str, Any]:
     """A classifier's figures; its curves and the sheet of its mistakes go into `folder`."""
-    test, strangers = parts["test"], parts["unknown"]
+    test, strangers = splits["test"], splits["unknown"]
     calibrated = calibration.load(model, params)
     scores = calibration.predict(model, test.paths, calibrated)
     figures = metrics.classification(test.truth, scores, test.labels)
@@ -93,7 +94,7 @@ def classifier(
     return figures
 
 
-def plots(test: Pictures, scores: np.ndarray) -> dict[str, pd.DataFrame]:
+def plots(test: Examples, scores: np.ndarray) -> dict[str, pd.DataFrame]:
     """The tables behind the plots, by kind."""
     names = np.array(metrics.answers(test.labels, scores))
     truth = test.truth
@@ -134,7 +135,7 @@ def confusion_figure(table: np.ndarray, labels: list[str]) -> plt.Figure:
 
 
 def mistakes_sheet(
-    test: Pictures, scores: np.ndarray, most: int, file: Path, columns: int = 6
+    test: Examples, scores: np.ndarray, most: int, file: Path, columns: int = 6
 ) -> None:
     """Write a sheet of the wrong answers, the surest first, as a PNG."""
     names = metrics.answers(test.labels, scores)

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from celflow import errors, images
-from celflow.files import replacing, write_json
+from celflow.files import atomic_dir, write_json
 from celflow.params import CLASSIFY, Params, load
-from stages import manifest, models
+from celflow import manifest
+from stages import models
 from stages.models import calibration
 
 TIMED = 24  # pictures
@@ -31,7 +32,7 @@ def run(model: str, params: Params) -> None:
     served = family.export(Path("models") / model, test.labels)
     if task in CLASSIFY and models.calibrates(family):
         served.calibration = calibration.load(model, params)
-    with replacing(Path("exports") / model) as folder:
+    with atomic_dir(Path("exports") / model) as folder:
         card = write(served, model, task, test.labels if task in CLASSIFY else [], folder)
     report = speed(Path("exports") / model / "saved_model", test.paths)
     write_json(Path(f"reports/speed/{model}.json"), report)

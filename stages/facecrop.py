@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from celflow import errors, faces, parallel
-from celflow.files import replacing, write_bytes, write_json
+from celflow.files import atomic_dir, write_bytes, write_json
 from celflow.images import encode_png, read_image
 from celflow.params import Facecrop, Params, load
-from stages.manifest import images_in
+from celflow.manifest import images_in
 
 CLEAN = Path("data/clean/characters")
 
@@ -72,14 +72,14 @@ def run(params: Params) -> None:
         raise errors.UserError(
             f"no cascade at {knobs.cascade}: see facecrop.cascade in params.yaml"
         )
-    with replacing(Path("data/faces")) as folder:
+    with atomic_dir(Path("data/faces")) as folder:
         items = [
             (source, label, folder / label / source.name)
             for label, sources in images_in(CLEAN).items()
             for source in sources
         ]
         work = partial(crop_one, knobs=knobs)
-        found = parallel.each(work, items, params.data.backend, "facecrop")
+        found = parallel.parallel_map(work, items, params.data.backend, "facecrop")
         kept = {inner.name for inner in folder.iterdir()}
         lost = sorted({one.label for one in found} - kept)
         if lost:

@@ -17,7 +17,7 @@ import mlflow
 from celflow import errors, registry
 from celflow.files import write_json
 from celflow.params import Params, load
-from stages import manifest
+from celflow import manifest
 
 
 def run(model: str, params: Params) -> None:

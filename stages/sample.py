@@ -16,7 +16,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from celflow import errors
-from celflow.files import replacing
+from celflow.files import atomic_dir
 from celflow.parallel import each
 from celflow.params import Params, Sample, load
 from stages.drawing.cast import CAST, Design
@@ -90,7 +90,7 @@ def make_sample(folder: Path, params: Sample, backend: str = "loky") -> None:
         UserError: a package ships one of the photographs no more.
     """
     jobs = {**cartoon_jobs(params), **photo_jobs(params), **character_jobs(params)}
-    with replacing(folder) as new:
+    with atomic_dir(folder) as new:
         for name in {Path(name).parent for name in jobs}:
             (new / name).mkdir(parents=True)
         each(partial(write_picture, new, params.seed), list(jobs.items()), backend, "sample")
@@ -196,7 +196,7 @@ def read_source(source: str) -> np.ndarray:
 
 
 def spread_crops(pixels: np.ndarray, count: int, rng: np.random.Generator) -> list[Box]:
-    """`count` parts of a picture: of 40 random ones the least like those before it, and not empty.
+    """`count` splits of a picture: of 40 random ones the least like those before it, and not empty.
 
     `pixels` is uint8 [H, W, 3].
     """

@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from celflow import errors, parallel
 from celflow.files import write_bytes, write_json
 from celflow.params import Kind, Params, Split, load
-from stages.manifest import COLUMNS, PARTS, images_in, manifest_path
+from celflow.manifest import COLUMNS, SPLITS, images_in, manifest_path
 
 FOLDERS: dict[Kind, Path] = {
     "cartoon_or_photo": Path("data/clean/cartoon_or_photo"),
@@ -71,19 +71,19 @@ def deal(
 
     named: bool [N], pictures for the test; the test is then their groups and nothing else.
     """
-    parts = np.full(len(labels), "train", dtype=object)
+    splits = np.full(len(labels), "train", dtype=object)
     shares = {"test": knobs.test, "val": knobs.val / (1 - knobs.test)}
     if named is not None and named.any():
-        parts[np.isin(groups, groups[named])] = "test"
+        splits[np.isin(groups, groups[named])] = "test"
         del shares["test"]
-    rest = np.flatnonzero(parts == "train")
+    rest = np.flatnonzero(splits == "train")
     for part, share in shares.items():
         folds = StratifiedGroupKFold(max(2, round(1 / share)), shuffle=True, random_state=seed)
         splits = folds.split(rest, labels[rest], groups[rest])
         chosen = _most_even([held for _, held in splits], labels[rest], share)
-        parts[rest[chosen]] = part
+        splits[rest[chosen]] = part
         rest = np.delete(rest, chosen)
-    return parts
+    return splits
 
 
 def _most_even(folds: list[np.ndarray], labels: np.ndarray, share: float) -> np.ndarray:
@@ -134,7 +134,7 @@ def split_task(task: Kind, params: Params) -> dict:
         raise errors.UserError(f"{params.data.folder(task)} has one class: two or more are needed")
     paths = [path for files in classes.values() for path in files]
     labels = np.array([label for label, files in classes.items() for _ in files])
-    prints = parallel.each(fingerprint, paths, params.data.backend, f"hash {task}")
+    prints = parallel.parallel_map(fingerprint, paths, params.data.backend, f"hash {task}")
     pattern = params.split.source
     sources = [match[1] if pattern and (match := re.search(pattern, path.name)) else None
                for path in paths]  # fmt: skip
@@ -151,15 +151,15 @@ def split_task(task: Kind, params: Params) -> dict:
     if named.any():
         _check_named(labels, np.isin(groups, groups[named]), groups)
     unknown = held_back(task, labels, params)
-    parts = np.full(len(labels), "unknown", dtype=object)
-    parts[~unknown] = deal(
+    splits = np.full(len(labels), "unknown", dtype=object)
+    splits[~unknown] = deal(
         labels[~unknown], groups[~unknown], params.split, params.seed, named[~unknown]
     )
     table = pd.DataFrame(
         {
             "path": [path.as_posix() for path in paths],
             "label": labels,
-            "split": parts,
+            "split": splits,
             "group": groups,
             "sha256": [digest for _, digest in prints],
         },
@@ -171,7 +171,7 @@ def split_task(task: Kind, params: Params) -> dict:
         "pictures": len(table),
         "near_duplicates": int((sizes[sizes > 1] - 1).sum()),
         **{part: table[table["split"] == part]["label"].value_counts().sort_index().to_dict()
-           for part in PARTS},
+           for part in SPLITS},
     }  # fmt: skip
 
 
@@ -180,7 +180,7 @@ def run(params: Params) -> None:
     report = {task: split_task(task, params) for task in FOLDERS}
     write_json(Path("reports/split.json"), report)
     for task, part in report.items():
-        counts = ", ".join(f"{name} {sum(part[name].values())}" for name in PARTS)
+        counts = ", ".join(f"{name} {sum(part[name].values())}" for name in SPLITS)
         print(f"{task}: {counts}; {part['near_duplicates']} tied to a near-duplicate or source")
 
 

@@ -17,9 +17,10 @@ import mlflow
 import pandas as pd
 
 from celflow import errors, registry
-from celflow.files import replacing, write_bytes, write_json
+from celflow.files import atomic_dir, write_bytes, write_json
 from celflow.params import CLASSIFY, Params, load
-from stages import manifest, models
+from celflow import manifest
+from stages import models
 from stages.models import calibration
 
 
@@ -36,7 +37,7 @@ def run(model: str, params: Params) -> None:
     """Fit `model`, in an MLflow run of its own."""
     models.check_task(model, params.task(model))
     family = models.family(model)
-    parts = manifest.read(params.pictures(model))
+    splits = manifest.read(params.pictures(model))
     scratch = _scratch(model, fit_key(model, params))
     history: list[dict[str, float]] = []
 
@@ -49,10 +50,10 @@ def run(model: str, params: Params) -> None:
     with registry.run(model, before) as active:
         write_json(run_file, {"run_id": active.info.run_id})
         _log_lineage(model, params)
-        with replacing(Path("models") / model) as folder:
-            family.fit(params, parts, folder, scratch, log)
+        with atomic_dir(Path("models") / model) as folder:
+            family.fit(params, splits, folder, scratch, log)
             if params.task(model) in CLASSIFY and models.calibrates(family):
-                val = models.validation(family)(params, parts["val"], scratch)
+                val = models.validation(family)(params, splits["val"], scratch)
                 raw = family.predict(folder, val.paths)
                 calibration.write_validation(folder, val.truth, raw)
     curve = pd.DataFrame(history).to_csv(index=False)

@@ -11,7 +11,7 @@ import numpy as np
 
 from celflow.errors import UserError
 from celflow.params import CLASSIFY, Params, Task
-from stages.manifest import Part, Pictures
+from celflow.manifest import Split, Examples
 
 # Before anything imports TensorFlow: it calls harmless things errors, and leaves oneDNN's kernels,
 # twice as fast for the cartoonizer, to processors with AVX-512.
@@ -45,12 +45,12 @@ class Family(Protocol):
     """
 
     def fit(
-        self, params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log
+        self, params: Params, splits: dict[Split, Examples], folder: Path, scratch: Path, log: Log
     ) -> None:
         """Train, and save the model into `folder`.
 
         Picks up at what an interrupted fit left in `scratch`; calls `log(epoch, figures)` after
-        each epoch, also for the epochs of before the interruption. Never looks at `parts["test"]`.
+        each epoch, also for the epochs of before the interruption. Never looks at `splits["test"]`.
         """
 
     def predict(self, folder: Path, paths: list[str]) -> np.ndarray:
@@ -67,7 +67,7 @@ class PictureFamily(Protocol):
     """What a module offers whose model answers with pictures; `fit` as of `Family`."""
 
     def fit(
-        self, params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log
+        self, params: Params, splits: dict[Split, Examples], folder: Path, scratch: Path, log: Log
     ) -> None:
         """Train, and save the model into `folder`."""
 
@@ -75,7 +75,7 @@ class PictureFamily(Protocol):
         """The trained model as a function of pictures."""
 
     def measure(
-        self, draw: Draw, params: Params, parts: dict[Part, Pictures]
+        self, draw: Draw, params: Params, splits: dict[Split, Examples]
     ) -> tuple[dict[str, Any], np.ndarray]:
         """Figures of what `draw` makes of test pictures, and a sheet to look at, uint8 [H, W, 3].
 
@@ -109,7 +109,7 @@ def calibrates(family: Family) -> bool:
     return bool(getattr(family, "calibrates", True))
 
 
-def validation(family: Family) -> Callable[[Params, Pictures, Path], Pictures]:
+def validation(family: Family) -> Callable[[Params, Examples, Path], Examples]:
     """What makes the pictures that a family is calibrated by, of those of val."""
     return getattr(family, "validation", lambda params, val, scratch: val)
 

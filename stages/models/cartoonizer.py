@@ -20,13 +20,13 @@ from keras import ops
 from tqdm import tqdm
 
 from celflow import parallel
-from celflow.files import replacing, write_json
+from celflow.files import atomic_dir, write_json
 from celflow.images import read_image
 from celflow.params import Cartoonizer, Params
 from celflow.representations import flattened, strip
 from celflow.superpixels import structure
-from stages import manifest
-from stages.manifest import Part, Pictures
+from celflow import manifest
+from celflow.manifest import Split, Examples
 from stages.models import Draw, Log
 from stages.models import weights as released
 from stages.models.features import Features, gradients, kernel_distance
@@ -242,7 +242,7 @@ class Crops:
     def flattened(self, backend: str) -> "Crops":
         """The same crops of the same pictures, flattened."""
         flat = copy(self)
-        flat._pictures = parallel.each(flattened, self._pictures, backend, "flatten")
+        flat._pictures = parallel.parallel_map(flattened, self._pictures, backend, "flatten")
         return flat
 
     def __call__(self, rng: np.random.Generator, count: int) -> np.ndarray:
@@ -256,7 +256,7 @@ class Crops:
         return crop[:, ::-1] if rng.random() < 0.5 else crop
 
 
-def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log) -> None:
+def fit(params: Params, splits: dict[Split, Examples], folder: Path, scratch: Path, log: Log) -> None:
     """Train on the photos and drawings of train, and on faces at a rate.
 
     With 0 steps the model is what `init` says.
@@ -265,7 +265,7 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
     keras.utils.set_random_seed(params.seed)
     features = Features(knobs.features)
     print(f"content and structure are compared by {features.name}", flush=True)
-    photos, drawings = (Crops(of(parts["train"], kind), knobs.image_size) for kind in KINDS)
+    photos, drawings = (Crops(of(splits["train"], kind), knobs.image_size) for kind in KINDS)
     count = KINDS_OF if knobs.weights.style > 0 else 1
     seen = [
         features.kinds_of([inner(c) for c in crops(np.random.default_rng(params.seed), count)])
@@ -276,7 +276,7 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
     faces = drawings
     if knobs.face_rate > 0:
         faces = Crops(manifest.read("characters")["train"].paths, knobs.image_size)
-    shown = [square(path) for path in of(parts["val"], "photo")[:STRIPS]]
+    shown = [square(path) for path in of(splits["val"], "photo")[:STRIPS]]
 
     last = scratch / "last"
     history: list[tuple[int, dict[str, float]]] = []
@@ -311,7 +311,7 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
             log(step, figures)
             _log_strip(trainer, shown, step + 1)
             history.append((step, figures))
-            with replacing(last) as beside:
+            with atomic_dir(last) as beside:
                 trainer.checkpoint.write(str(beside / "state"))
                 write_json(beside / "history.json", history)
     folder.mkdir(parents=True, exist_ok=True)
@@ -321,7 +321,7 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
 KINDS = ("photo", "cartoon")
 
 
-def of(pictures: Pictures, kind: str) -> list[str]:
+def of(pictures: Examples, kind: str) -> list[str]:
     """Paths of the photos or of the drawings."""
     return [
         path
@@ -375,7 +375,7 @@ def drawn(
 
 
 def measure(
-    draw: Draw, params: Params, parts: dict[Part, Pictures]
+    draw: Draw, params: Params, splits: dict[Split, Examples]
 ) -> tuple[dict[str, float], np.ndarray]:
     """Figures of test photos' middles, 256 px, and a sheet of strips, uint8 [H, W, 3].
 
@@ -386,7 +386,7 @@ def measure(
     """
     features = Features(params.train.cartoonizer.features)
     photos, drawings = (
-        [square(path) for path in of(parts["test"], kind)[:MEASURED]] for kind in KINDS
+        [square(path) for path in of(splits["test"], kind)[:MEASURED]] for kind in KINDS
     )
     results = [draw(photo) for photo in photos]
     figures = compared(features, photos, results, features.pooled(drawings))

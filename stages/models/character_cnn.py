@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from celflow.params import CharacterCnn, Params
-from stages.manifest import Part, Pictures
+from celflow.manifest import Split, Examples
 from stages.models import Log, network
 
 export = network.export
@@ -54,7 +54,7 @@ def _norm(x: Any) -> Any:
     return layers.BatchNormalization(momentum=0.9)(x)  # 0.99 lags where an epoch has few steps
 
 
-def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log) -> None:
+def fit(params: Params, splits: dict[Split, Examples], folder: Path, scratch: Path, log: Log) -> None:
     """Train on the faces of train, stop by those of val."""
     knobs = params.train.character_cnn
-    network.fit(partial(build, knobs=knobs), knobs, params, parts, folder, scratch, log)
+    network.fit(partial(build, knobs=knobs), knobs, params, splits, folder, scratch, log)

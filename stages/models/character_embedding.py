@@ -18,7 +18,7 @@ from keras import layers, ops
 from sklearn.linear_model import LogisticRegression
 
 from celflow.params import CharacterEmbedding, Params
-from stages.manifest import Part, Pictures
+from celflow.manifest import Split, Examples
 from stages.models import Log, network, transfer
 from stages.models.gallery import Encoder, Gallery, Recogniser, means
 from stages.models.recolour import TURNS, recoloured
@@ -85,7 +85,7 @@ class MarginLoss(keras.losses.Loss):
         return {**super().get_config(), "margin": self.margin, "smoothing": self.smoothing}
 
 
-def build(classes: int, knobs: CharacterEmbedding, train: Pictures) -> keras.Model:
+def build(classes: int, knobs: CharacterEmbedding, train: Examples) -> keras.Model:
     """Trunk, encoding and cosine classes, which begin at the means of the frozen encodings.
 
     Where faces are recoloured, each turn of each character is a class, after those of the turn
@@ -123,16 +123,16 @@ def recolour(
     return recoloured(face, turn), one + classes * turn
 
 
-def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log) -> None:
+def fit(params: Params, splits: dict[Split, Examples], folder: Path, scratch: Path, log: Log) -> None:
     """Train the encoder on the faces of train, stop by those of val; take in all of train."""
     knobs = params.train.character_embedding
-    train, val = parts["train"], parts["val"]
+    train, val = splits["train"], splits["val"]
     loss = MarginLoss(knobs.sharpness * knobs.margin, knobs.label_smoothing)
     start = partial(build, knobs=knobs, train=train)
     change = None
     if knobs.recoloured > 0:
         change = partial(recolour, share=knobs.recoloured, classes=len(train.labels))
-    network.fit(start, knobs, params, parts, folder, scratch, log, loss, change)
+    network.fit(start, knobs, params, splits, folder, scratch, log, loss, change)
 
     trained = keras.models.load_model(folder / network.MODEL_FILE)
     encoder = keras.Model(trained.input, trained.layers[-1].input)

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from celflow.params import Params
-from stages.manifest import Part, Pictures
+from celflow.manifest import Split, Examples
 from stages.models import Log, network, transfer
 
 export = network.export
 predict = network.predict
 
 
-def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log) -> None:
+def fit(params: Params, splits: dict[Split, Examples], folder: Path, scratch: Path, log: Log) -> None:
     """Train on the faces of train, stop by those of val."""
-    transfer.fit(params.train.character_inception, params, parts, folder, scratch, log)
+    transfer.fit(params.train.character_inception, params, splits, folder, scratch, log)

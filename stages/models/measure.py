@@ -14,11 +14,11 @@ from celflow import metrics, parallel
 from celflow.files import write_json
 from celflow.images import read_image
 from celflow.params import Params
-from stages.manifest import Part, Pictures
+from celflow.manifest import Split, Examples
 from stages.models import Log
 
 MODEL_FILE = "model.json"
-PARTS: dict[Part, str] = {"train": "", "val": "val_"}  # and what their figures' names begin with
+SPLITS: dict[Split, str] = {"train": "", "val": "val_"}  # and what their figures' names begin with
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Measure:
     cartoons: Literal["above", "below"]
 
     def fit(
-        self, params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log
+        self, params: Params, splits: dict[Split, Examples], folder: Path, scratch: Path, log: Log
     ) -> None:
         """Choose threshold and slope on the pictures of train and val."""
         knobs = getattr(params.train, self.name).model_dump()
         chosen = knobs.pop("threshold")
         values, truth = {}, {}
-        for part in PARTS:
-            pictures = parts[part]
+        for part in SPLITS:
+            pictures = splits[part]
             values[part] = self.values(pictures.paths, knobs, params.data.backend)
             truth[part] = pictures.truth
         both, is_cartoon = (
@@ -60,7 +60,7 @@ class Measure:
         slope = self._slope(both, is_cartoon)
         write_json(folder / MODEL_FILE, {"threshold": threshold, "slope": slope, **knobs})
         figures = {}
-        for part, prefix in PARTS.items():
+        for part, prefix in SPLITS.items():
             scores = scores_of(values[part], threshold, slope)
             figures[f"{prefix}loss"] = metrics.log_loss(truth[part], scores)
             figures[f"{prefix}accuracy"] = metrics.accuracy(truth[part], scores)
@@ -97,7 +97,7 @@ class Measure:
             cv2.setNumThreads(1)  # every core has a picture of its own
             return self.by_opencv(read_image(Path(path)).pixels, **knobs)
 
-        return np.array(parallel.each(one, paths, backend, f"measure {self.name}"))
+        return np.array(parallel.parallel_map(one, paths, backend, f"measure {self.name}"))
 
     def best_threshold(self, values: np.ndarray, is_cartoon: np.ndarray) -> float:
         """The threshold of best balanced accuracy; in the middle of a gap between two pictures."""

@@ -13,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from celflow import metrics
-from celflow.files import replacing, write_json
+from celflow.files import atomic_dir, write_json
 from celflow.params import Augment, Network, Params
-from stages.manifest import Part, Pictures
+from celflow.manifest import Split, Examples
 from stages.models import Log
 from stages.models.augment import vary
 from stages.models.graph import Classifier, decode, resize, variables
@@ -39,7 +39,7 @@ def fit(
     build: Callable[[int], keras.Model],
     knobs: Network,
     params: Params,
-    parts: dict[Part, Pictures],
+    splits: dict[Split, Examples],
     folder: Path,
     scratch: Path,
     log: Log,
@@ -59,7 +59,7 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(params.seed)
     tf.config.experimental.enable_op_determinism()
-    train, val = parts["train"], parts["val"]
+    train, val = splits["train"], splits["val"]
     val_pixels = read_pixels(val.paths, knobs.image_size)
 
     state = State.load(scratch)
@@ -293,7 +293,7 @@ class State:
         start = time.monotonic()
         if (start - self._saved) * SAVE_SHARE < self._took:
             return
-        with replacing(scratch / "last") as beside:
+        with atomic_dir(scratch / "last") as beside:
             self.network.save(beside / MODEL_FILE)
             np.savez(beside / "best.npz", *self.best)
             write_json(beside / "history.json", self.history)

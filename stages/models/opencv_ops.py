@@ -227,7 +227,7 @@ def _taps(
 ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
     """The two neighbours of each new place along an axis, and their weights in 2048ths.
 
-    Beyond the border OpenCV takes the last column whole, but the last row in two parts.
+    Beyond the border OpenCV takes the last column whole, but the last row in two splits.
     """
     scale = tf.cast(size, tf.float64) / side
     place = tf.cast((tf.range(side, dtype=tf.float64) + 0.5) * scale - 0.5, tf.float32)

@@ -12,7 +12,7 @@ import numpy as np
 from celflow import parallel
 from celflow.images import encode_png, read_image, shrink
 from celflow.params import Params
-from stages.manifest import Part, Pictures
+from celflow.manifest import Split, Examples
 from stages.models import Log, network, transfer
 
 export = network.export
@@ -40,7 +40,7 @@ def paint(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.where(lines[..., None] > 0, pixels, pixels * 0.4).astype(np.uint8)
 
 
-def with_painted(pictures: Pictures, share: float, folder: Path, params: Params) -> Pictures:
+def with_painted(pictures: Examples, share: float, folder: Path, params: Params) -> Examples:
     """`pictures`, and a painted copy in `folder` of a share of its photos, as cartoons."""
     photo, cartoon = (pictures.labels.index(label) for label in ("photo", "cartoon"))
     rng = np.random.default_rng(params.seed)
@@ -55,21 +55,21 @@ def with_painted(pictures: Pictures, share: float, folder: Path, params: Params)
         (folder / f"{index}.png").write_bytes(encode_png(painted))
         return str(folder / f"{index}.png")
 
-    copies = parallel.each(one, chosen.tolist(), params.data.backend, "paint photos")
+    copies = parallel.parallel_map(one, chosen.tolist(), params.data.backend, "paint photos")
     truth = np.concatenate([pictures.truth, np.full(len(copies), cartoon)])
-    return Pictures([*pictures.paths, *copies], truth, pictures.labels)
+    return Examples([*pictures.paths, *copies], truth, pictures.labels)
 
 
-def validation(params: Params, val: Pictures, scratch: Path) -> Pictures:
+def validation(params: Params, val: Examples, scratch: Path) -> Examples:
     """What the border and "unsure" are set by: also there, painted photos are cartoons."""
     share = params.train.photo_inception.painted
     return with_painted(val, share, scratch / "painted/val", params)
 
 
-def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log) -> None:
+def fit(params: Params, splits: dict[Split, Examples], folder: Path, scratch: Path, log: Log) -> None:
     """Train on the pictures of train and stop by those of val, painted photos added to both."""
     knobs = params.train.photo_inception
-    train = with_painted(parts["train"], knobs.painted, scratch / "painted/train", params)
-    val = validation(params, parts["val"], scratch)
-    pictures = {**parts, "train": train, "val": val}
+    train = with_painted(splits["train"], knobs.painted, scratch / "painted/train", params)
+    val = validation(params, splits["val"], scratch)
+    pictures = {**splits, "train": train, "val": val}
     transfer.fit(knobs, params, pictures, folder, scratch, log)

@@ -13,7 +13,7 @@ import numpy as np
 from celflow import metrics
 from celflow.errors import UserError
 from celflow.params import Params
-from stages.manifest import Part, Pictures
+from celflow.manifest import Split, Examples
 from stages.models import Draw, Log, network, opencv_ops, sketches, unet, weights
 from stages.models.graph import variables
 from stages.models.network import MODEL_FILE
@@ -69,8 +69,8 @@ class SketchLoss(keras.losses.Loss):
         return {**super().get_config(), **own}
 
 
-def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log) -> None:
-    """Train on the drawings among `parts["train"]`, stop by those of `parts["val"]`.
+def fit(params: Params, splits: dict[Split, Examples], folder: Path, scratch: Path, log: Log) -> None:
+    """Train on the drawings among `splits["train"]`, stop by those of `splits["val"]`.
 
     Otherwise as `stages.models.Family` says. With 0 epochs the model is what `init` says.
 
@@ -81,7 +81,7 @@ def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(params.seed)
     tf.config.experimental.enable_op_determinism()
-    train, val = drawings(parts["train"]), drawings(parts["val"])
+    train, val = drawings(splits["train"]), drawings(splits["val"])
     greys = [sketches.read_grey(path, most=2 * knobs.image_size) for path in train]
     binaries, true = sketches.pairs(val, knobs.image_size)
 
@@ -118,7 +118,7 @@ def painter(folder: Path) -> Draw:
 
 
 def measure(
-    draw: Draw, params: Params, parts: dict[Part, Pictures]
+    draw: Draw, params: Params, splits: dict[Split, Examples]
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Figures on the drawings of test, and a sheet, uint8 [H, W, 3].
 
@@ -136,9 +136,9 @@ def measure(
         UserError: there are no drawings.
     """
     side = params.train.sketchify.image_size
-    binaries, true = sketches.pairs(drawings(parts["test"]), side)
+    binaries, true = sketches.pairs(drawings(splits["test"]), side)
     ours = np.stack([draw(np.dstack([one] * 3))[..., 0] for one in binaries])
-    learnt = drawings(parts["train"])[:LINE_PICTURES]
+    learnt = drawings(splits["train"])[:LINE_PICTURES]
     line = fit_line(*sketches.pairs(learnt, side))
     baselines = {
         "white": np.full_like(binaries, 255), "binary": binaries, "line": on_line(binaries, **line),
@@ -188,7 +188,7 @@ def prepare(image: tf.Tensor) -> tf.Tensor:
     )
 
 
-def drawings(pictures: Pictures) -> list[str]:
+def drawings(pictures: Examples) -> list[str]:
     """Paths of the drawings. Raises UserError where there are none."""
     if DRAWN in pictures.labels:
         label = pictures.labels.index(DRAWN)

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from celflow.errors import UserError
 from celflow.files import write_bytes
 from celflow.params import Params, Transfer
-from stages.manifest import Part, Pictures
+from celflow.manifest import Split, Examples
 from stages.models import Log, network
 
 FEATURES = Path("checkpoints/features")
@@ -57,7 +57,7 @@ def trunk(knobs: Transfer) -> keras.Model:
     return keras.Model(inputs, features, name="features")
 
 
-def prepared(knobs: Transfer, train: Pictures) -> keras.Model:
+def prepared(knobs: Transfer, train: Examples) -> keras.Model:
     """The trunk, ready to be tuned.
 
     Without `keep_norm` its means and variances (batch normalisation) become those of our pictures
@@ -96,7 +96,7 @@ def freeze(features: keras.Model, knobs: Transfer) -> None:
             layer.trainable = False
 
 
-def frozen_features(features: keras.Model, knobs: Transfer, pictures: Pictures) -> np.ndarray:
+def frozen_features(features: keras.Model, knobs: Transfer, pictures: Examples) -> np.ndarray:
     """float32 [N, D] of the trunk before tuning; made once for the same weights and pictures."""
     digest = hashlib.sha256(f"{knobs.taps} {knobs.image_size}".encode())
     for weight in features.weights:
@@ -113,7 +113,7 @@ def frozen_features(features: keras.Model, knobs: Transfer, pictures: Pictures) 
     return np.load(kept)
 
 
-def build(classes: int, knobs: Transfer, train: Pictures, val: Pictures) -> keras.Model:
+def build(classes: int, knobs: Transfer, train: Examples, val: Examples) -> keras.Model:
     """The trunk and a softmax layer that is fitted to its frozen features already."""
     features = prepared(knobs, train)
     fitted, checked = (
@@ -173,14 +173,14 @@ def mirrored(model: keras.Model) -> keras.Model:
 def fit(
     knobs: Transfer,
     params: Params,
-    parts: dict[Part, Pictures],
+    splits: dict[Split, Examples],
     folder: Path,
     scratch: Path,
     log: Log,
 ) -> None:
     """Fit the layer, tune all of it, stop by val."""
-    start = partial(build, knobs=knobs, train=parts["train"], val=parts["val"])
-    network.fit(start, knobs, params, parts, folder, scratch, log)
+    start = partial(build, knobs=knobs, train=splits["train"], val=splits["val"])
+    network.fit(start, knobs, params, splits, folder, scratch, log)
     if knobs.mirror:
         model = keras.models.load_model(folder / network.MODEL_FILE)
         mirrored(model).save(folder / network.MODEL_FILE)

@@ -28,7 +28,7 @@ class Doubled(layers.Layer):
 
 
 def generator(channels: int, blocks: int, residual: bool = True) -> keras.Model:
-    """Pictures to drawings, float32 [N, H, W, 3] from -1 to 1, sides a multiple of 4.
+    """Examples to drawings, float32 [N, H, W, 3] from -1 to 1, sides a multiple of 4.
 
     Down twice by strides, residual blocks, up twice by bilinear resizing, skips by addition; there
     is no normalisation, so every pixel depends on its surroundings alone.

@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from celflow.params import Params, Xception
-from stages.manifest import Part, Pictures
+from celflow.manifest import Split, Examples
 from stages.models import Log, network
 
 export = network.export
@@ -52,7 +52,7 @@ def build(classes: int, knobs: Xception) -> keras.Model:
     return keras.Model(inputs, layers.Dense(classes, activation="softmax")(x), name="xception")
 
 
-def fit(params: Params, parts: dict[Part, Pictures], folder: Path, scratch: Path, log: Log) -> None:
+def fit(params: Params, splits: dict[Split, Examples], folder: Path, scratch: Path, log: Log) -> None:
     """Train on the pictures of train, stop by those of val."""
     knobs = params.train.xception
-    network.fit(partial(build, knobs=knobs), knobs, params, parts, folder, scratch, log)
+    network.fit(partial(build, knobs=knobs), knobs, params, splits, folder, scratch, log)

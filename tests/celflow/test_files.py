@@ -2,14 +2,14 @@ import json
 
 import pytest
 
-from celflow.files import replacing, write_json
+from celflow.files import atomic_dir, write_json
 
 
 def test_a_folder_is_replaced_whole(tmp_path):
     target = tmp_path / "out"
     target.mkdir()
     (target / "old").write_text("old")
-    with replacing(target) as beside:
+    with atomic_dir(target) as beside:
         (beside / "new").write_text("new")
         assert (target / "old").is_file()
     assert [path.name for path in target.iterdir()] == ["new"]
@@ -19,7 +19,7 @@ def test_an_error_leaves_the_old_folder(tmp_path):
     target = tmp_path / "out"
     target.mkdir()
     (target / "old").write_text("old")
-    with pytest.raises(RuntimeError), replacing(target) as beside:
+    with pytest.raises(RuntimeError), atomic_dir(target) as beside:
         (beside / "half").write_text("half")
         raise RuntimeError
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -159,7 +159,7 @@ def test_dry_run_prints_the_command_and_starts_nothing(programs: Programs) -> No
 def test_serve_deploys_and_becomes_the_server(programs: Programs) -> None:
     programs.docker()
     code = (
-        "from serving import deploy\n"
+        "from promotion import deploy\n"
         "deploy.deploy = lambda client: print('deployed to', client.address, flush=True)\n"
         "from cli.main import app\n"
         "app(['serve', '--grpc-port', '1500', '--', '--enable_batching=true'])"

@@ -348,7 +348,7 @@ def test_batching_is_sound() -> None:
 def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder served/ that a deployment without a running server wrote."""
     from celflow import registry
-    from serving import deploy
+    from promotion import deploy
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CELFLOW_MODELS_ROOT", raising=False)
@@ -374,7 +374,7 @@ def test_deploy_writes_what_compose_needs(deployed: Path) -> None:
 
 
 def test_deploy_copies_the_settings_once(deployed: Path) -> None:
-    from serving import deploy
+    from promotion import deploy
 
     for name in CONFIGS:
         copy = deployed / f"{name}.config"
@@ -404,7 +404,7 @@ def test_deploy_writes_the_config_map(deployed: Path) -> None:
 
 
 def test_models_may_be_in_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
-    from serving import deploy
+    from promotion import deploy
 
     monkeypatch.setenv("CELFLOW_MODELS_ROOT", "gs://drawings/models/")
     config = model_server_config_pb2.ModelServerConfig()

@@ -143,9 +143,9 @@ def ready(project):
 
 def fit(params, name: str) -> tuple[list[np.ndarray], list[dict]]:
     logged = []
-    parts = manifest.read("cartoon_or_photo")
+    splits = manifest.read("cartoon_or_photo")
     folder = Path("models") / name
-    cartoonizer.fit(params, parts, folder, Path("scratch"), lambda step, f: logged.append(f))
+    cartoonizer.fit(params, splits, folder, Path("scratch"), lambda step, f: logged.append(f))
     return keras.models.load_model(folder / cartoonizer.MODEL_FILE).get_weights(), logged
 
 

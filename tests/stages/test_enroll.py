@@ -50,7 +50,7 @@ def pixels_of(paths: list[str]) -> tf.Tensor:
 
 
 @pytest.fixture
-def known(project) -> registry.Version:
+def known(project) -> registry.RegisteredVersion:
     """Version 1: it knows aki and beni, from their faces of train."""
     params = load()
     for stage in (clean, facecrop, split):
@@ -74,14 +74,14 @@ def new_faces(project, name: str, hue: int) -> Path:
     return project.raw / "new" / name
 
 
-def scores(version: registry.Version, files: list[str]) -> tuple[list[str], np.ndarray]:
+def scores(version: registry.RegisteredVersion, files: list[str]) -> tuple[list[str], np.ndarray]:
     with registry.saved_model(version) as folder:
         ask = tf.saved_model.load(str(folder)).signatures["serving_default"]
         answer = ask(image_bytes=tf.constant([Path(file).read_bytes() for file in files]))
     return [name.decode() for name in answer["classes"].numpy()[0]], answer["scores"].numpy()
 
 
-def embeddings(version: registry.Version, files: list[str]) -> np.ndarray:
+def embeddings(version: registry.RegisteredVersion, files: list[str]) -> np.ndarray:
     with registry.saved_model(version) as folder:
         ask = tf.saved_model.load(str(folder)).signatures["embed"]
         data = tf.constant([Path(file).read_bytes() for file in files])
@@ -137,7 +137,7 @@ def test_enroll_enroll_forget(project, known):
 
 
 def test_it_is_served(project, known, tmp_path):
-    from serving import deploy
+    from promotion import deploy
     from serving.client import Client
 
     cleo = new_faces(project, "cleo", 2)

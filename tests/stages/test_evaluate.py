@@ -140,7 +140,7 @@ def test_a_model_that_knows_nobody_is_shown_too(tmp_path, project):
     paths = [str(path) for path in sorted((project.raw / "characters").rglob("*.png"))]
     truth = np.arange(len(paths)) % 2
     scores = np.random.default_rng(0).dirichlet([1, 1, 1], len(paths))
-    test = manifest.Pictures(paths, truth, ["aki", "beni"])
+    test = manifest.Examples(paths, truth, ["aki", "beni"])
     tables = evaluate.plots(test, scores)
     assert set(tables["confusion"]["predicted"]) <= {"aki", "beni", "unknown"}
     evaluate.mistakes_sheet(test, scores, 6, tmp_path / "sheet.png")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from celflow.images import encode_png, read_image
 from celflow.params import load
 from stages import models
-from stages.manifest import Pictures
+from celflow.manifest import Examples
 from stages.models import colours, edges, gradient, measure, opencv_ops
 from stages.models.graph import decode
 
@@ -159,7 +159,7 @@ def test_fit_predict_and_graph_agree(name, threshold, expected, files, tmp_path)
     params = params.model_copy(
         update={"train": params.train.model_copy(update={name: knobs}), "data": data}
     )
-    half = Pictures(files, np.array([0] * 8 + [1] * 8), ["cartoon", "photo"])
+    half = Examples(files, np.array([0] * 8 + [1] * 8), ["cartoon", "photo"])
     logged = {}
     family = models.family(name)
     family.fit(params, dict.fromkeys(("train", "val"), half), tmp_path, tmp_path,

@@ -33,9 +33,9 @@ def picture(height: int, width: int) -> np.ndarray:
 def test_tiles_leave_no_seam(height, width, tile):
     image = tf.constant(picture(height, width))
     whole = tiled(image, smooth, 2, REACH, tile=1000)
-    parts = tiled(image, smooth, 2, REACH, tile=tile)
-    assert parts.shape == image.shape
-    assert np.abs(whole.numpy().astype(int) - parts.numpy()).max() <= 1
+    splits = tiled(image, smooth, 2, REACH, tile=tile)
+    assert splits.shape == image.shape
+    assert np.abs(whole.numpy().astype(int) - splits.numpy()).max() <= 1
 
 
 @pytest.fixture(scope="module")

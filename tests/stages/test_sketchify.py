@@ -13,7 +13,7 @@ from skimage.metrics import structural_similarity
 
 from celflow import metrics
 from celflow.errors import UserError
-from stages.manifest import Pictures
+from celflow.manifest import Examples
 from stages.models import network, sketches, sketchify, unet, weights
 
 from .conftest import flat_drawing, grainy_photo
@@ -51,24 +51,24 @@ def params(**changes) -> SimpleNamespace:
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory):
+def splits(tmp_path_factory):
     """Drawings and a photo in each part, and a test that is not there."""
     folder = tmp_path_factory.mktemp("drawings")
-    found = {"test": Pictures(["missing.png"], np.array([0]), ["cartoon", "photo"])}
+    found = {"test": Examples(["missing.png"], np.array([0]), ["cartoon", "photo"])}
     for part, count in (("train", 6), ("val", 2)):
         paths = [str(folder / f"{part}{i}.png") for i in range(count + 1)]
         for i, path in enumerate(paths):
             (flat_drawing(i + count) if i < count else grainy_photo(i)).save(path)
-        found[part] = Pictures(paths, np.array([0] * count + [1]), ["cartoon", "photo"])
+        found[part] = Examples(paths, np.array([0] * count + [1]), ["cartoon", "photo"])
     return found
 
 
 @pytest.fixture(scope="module")
-def fitted(parts, tmp_path_factory):
+def fitted(splits, tmp_path_factory):
     """A fit of two epochs without an interruption: its folder and what it logged."""
     folder, logged = tmp_path_factory.mktemp("fitted"), []
     sketchify.fit(
-        params(), parts, folder / "model", folder / "scratch", lambda *line: logged.append(line)
+        params(), splits, folder / "model", folder / "scratch", lambda *line: logged.append(line)
     )
     return folder / "model", logged
 
@@ -153,7 +153,7 @@ def test_fit_logs_each_epoch_and_never_opens_the_test(fitted):
     assert set(logged[0][1]) == {"loss", "val_loss", "val_psnr", "val_ssim"}
 
 
-def test_a_killed_fit_ends_with_the_same_weights(fitted, parts, tmp_path):
+def test_a_killed_fit_ends_with_the_same_weights(fitted, splits, tmp_path):
     logged: list = []
 
     def kill(*line):
@@ -162,10 +162,10 @@ def test_a_killed_fit_ends_with_the_same_weights(fitted, parts, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sketchify.fit(params(), parts, tmp_path / "model", tmp_path / "scratch", kill)
+        sketchify.fit(params(), splits, tmp_path / "model", tmp_path / "scratch", kill)
     logged.clear()
     sketchify.fit(
-        params(), parts, tmp_path / "model", tmp_path / "scratch", lambda *line: logged.append(line)
+        params(), splits, tmp_path / "model", tmp_path / "scratch", lambda *line: logged.append(line)
     )
     assert logged == fitted[1]
     whole, resumed = (
@@ -175,8 +175,8 @@ def test_a_killed_fit_ends_with_the_same_weights(fitted, parts, tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(whole, resumed, strict=True))
 
 
-def test_measure_beside_baselines(fitted, parts):
-    seen = {**parts, "test": parts["val"]}
+def test_measure_beside_baselines(fitted, splits):
+    seen = {**splits, "test": splits["val"]}
     figures, sheet = sketchify.measure(sketchify.painter(fitted[0]), params(), seen)
     assert figures["pictures"] == 2  # the photo is no drawing
     assert sheet.shape == (64, 96, 3) and sheet.dtype == np.uint8
@@ -194,8 +194,8 @@ def test_straight_line_is_found_again():
     assert metrics.picture(true, sketchify.on_line(binaries, **line))["l1"] < 0.002
 
 
-def test_no_drawings(parts):
-    photos = Pictures(parts["val"].paths[-1:], np.array([1]), ["cartoon", "photo"])
+def test_no_drawings(splits):
+    photos = Examples(splits["val"].paths[-1:], np.array([1]), ["cartoon", "photo"])
     with pytest.raises(UserError, match="'cartoon'"):
         sketchify.drawings(photos)
 

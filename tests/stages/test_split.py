@@ -35,10 +35,10 @@ def test_a_manifest_is_stratified_seeded_and_complete(project):
     counts = table.groupby(["split", "label"]).size()
     assert counts["test"].tolist() == [3, 3] or counts["test"].between(2, 4).all()
     assert counts["val"].between(1, 3).all()
-    parts = manifest.read("characters")
-    assert parts["test"].labels == ["aki", "beni"]
-    assert set(parts["train"].truth) == {0, 1}
-    assert all(Path(path).is_file() for part in parts.values() for path in part.paths)
+    splits = manifest.read("characters")
+    assert splits["test"].labels == ["aki", "beni"]
+    assert set(splits["train"].truth) == {0, 1}
+    assert all(Path(path).is_file() for part in splits.values() for path in part.paths)
 
 
 def test_near_duplicates_and_sources_stay_together(project):
@@ -121,8 +121,8 @@ def test_far_pictures_are_apart_and_sources_tie():
 def test_dealing_never_tears_a_group(seed, per_class, size):
     labels = np.repeat(["a", "b"], per_class * size)
     groups = np.repeat(np.arange(2 * per_class), size)
-    parts = split.deal(labels, groups, KNOBS, seed)
+    splits = split.deal(labels, groups, KNOBS, seed)
     for group in np.unique(groups):
-        assert len(set(parts[groups == group])) == 1
+        assert len(set(splits[groups == group])) == 1
     for label in ("a", "b"):
-        assert set(parts[labels == label]) == {"train", "val", "test"}
+        assert set(splits[labels == label]) == {"train", "val", "test"}

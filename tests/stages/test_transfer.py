@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from celflow.errors import UserError
 from celflow.params import CharacterEmbedding, Params, Transfer, load
 from stages import models
-from stages.manifest import Pictures
+from celflow.manifest import Examples
 
 from .conftest import ROOT
 
@@ -31,7 +31,7 @@ def knobs(**changes: object) -> Transfer:
 
 
 @pytest.fixture
-def pictures(tmp_path, monkeypatch) -> Pictures:
+def pictures(tmp_path, monkeypatch) -> Examples:
     monkeypatch.chdir(tmp_path)
     paths = []
     for i in range(6):
@@ -39,7 +39,7 @@ def pictures(tmp_path, monkeypatch) -> Pictures:
         pixels[..., i % 2] += 127
         paths.append(f"{i}.png")
         Image.fromarray(pixels).save(paths[-1])
-    return Pictures(paths, np.arange(6) % 2, ["a", "b"])
+    return Examples(paths, np.arange(6) % 2, ["a", "b"])
 
 
 @pytest.mark.parametrize(
@@ -129,10 +129,10 @@ def test_features_are_computed_once_and_frozen_layers_stay(pictures, capsys):
     assert capsys.readouterr().out.count("features of 6 pictures") == 1
 
     params = load(ROOT / "params.yaml")
-    parts = dict.fromkeys(("train", "val", "test"), pictures)
+    splits = dict.fromkeys(("train", "val", "test"), pictures)
     logged: list[dict] = []
     transfer.fit(
-        chosen, params, parts, Path("m"), Path("s"), lambda _, figures: logged.append(figures)
+        chosen, params, splits, Path("m"), Path("s"), lambda _, figures: logged.append(figures)
     )
     assert set(logged[0]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     from stages.models import network
@@ -162,8 +162,8 @@ def test_encodings_know_their_own_and_say_unknown(pictures):
     }  # fmt: skip
     params = Params.model_validate(content)
     assert isinstance(params.train.character_embedding, CharacterEmbedding)
-    parts = dict.fromkeys(("train", "val", "test"), pictures)
-    character_embedding.fit(params, parts, Path("m"), Path("s"), lambda *_: None)
+    splits = dict.fromkeys(("train", "val", "test"), pictures)
+    character_embedding.fit(params, splits, Path("m"), Path("s"), lambda *_: None)
     gallery = Gallery.read(Path("m"))
     assert gallery.names == ["a", "b"]
     assert np.allclose(np.linalg.norm(gallery.encodings, axis=1), 1, atol=1e-5)
@@ -242,7 +242,7 @@ def test_painted_photos_are_cartoons(pictures, share, copies):
     params = params.model_copy(
         update={"data": params.data.model_copy(update={"backend": "threading"})}
     )
-    train = Pictures(pictures.paths, pictures.truth, ["cartoon", "photo"])
+    train = Examples(pictures.paths, pictures.truth, ["cartoon", "photo"])
     more = with_painted(train, share, Path("painted"), params)
     knobs = params.train.photo_inception.model_copy(update={"painted": share})
     params = params.model_copy(

@@ -15,7 +15,7 @@ import numpy as np
 from celflow import metrics, parallel, registry
 from celflow.errors import UserError
 from celflow.images import BadImage
-from celflow.params import Facecrop, Params
+from celflow.params import FacecropConfig, Params
 from stages import export, facecrop
 from stages.models.calibration import UNSURE
 from stages.register import git_commit
@@ -28,8 +28,8 @@ BATCH = 32
 
 
 def enroll(
-    name: str, pictures: Path, base: registry.Version, params: Params
-) -> tuple[registry.Version, list[str]]:
+    name: str, pictures: Path, base: registry.RegisteredVersion, params: Params
+) -> tuple[registry.RegisteredVersion, list[str]]:
     """The version that knows `name` too, and why pictures of the folder were left out.
 
     Raises:
@@ -51,7 +51,7 @@ def enroll(
                 f"`celflow forget {name}`, then enroll with --version and the number that it says"
             )
         work = partial(_face, knobs=params.facecrop)
-        found = parallel.each(work, files, params.data.backend, "find faces")
+        found = parallel.parallel_map(work, files, params.data.backend, "find faces")
         faces = [face for face in found if not isinstance(face, str)]
         left_out = [
             f"{file}: {why}" for file, why in zip(files, found, strict=True) if isinstance(why, str)
@@ -63,7 +63,7 @@ def enroll(
         return _register(base, recogniser, gallery, done), left_out
 
 
-def forget(name: str, base: registry.Version) -> registry.Version:
+def forget(name: str, base: registry.RegisteredVersion) -> registry.RegisteredVersion:
     """The version that no longer knows `name`.
 
     Raises:
@@ -83,7 +83,7 @@ def forget(name: str, base: registry.Version) -> registry.Version:
         return _register(base, recogniser, recogniser.gallery.without(name), {"forgotten": name})
 
 
-def _load(base: registry.Version, folder: Path) -> "Recogniser":
+def _load(base: registry.RegisteredVersion, folder: Path) -> "Recogniser":
     from stages.models.gallery import Recogniser
 
     try:
@@ -92,7 +92,7 @@ def _load(base: registry.Version, folder: Path) -> "Recogniser":
         raise UserError(f"{base.model} version {base.version} can't learn names: {error}") from None
 
 
-def _face(file: Path, knobs: Facecrop) -> np.ndarray | str:
+def _face(file: Path, knobs: FacecropConfig) -> np.ndarray | str:
     """The face of a picture, uint8 [h, w, 3], or why there is none."""
     try:
         face, _ = facecrop.largest_face(file, knobs)
@@ -119,8 +119,8 @@ def _encodings(recogniser: "Recogniser", faces: list[np.ndarray]) -> np.ndarray:
 
 
 def _register(
-    base: registry.Version, recogniser: "Recogniser", gallery: "Gallery", done: dict[str, str]
-) -> registry.Version:
+    base: registry.RegisteredVersion, recogniser: "Recogniser", gallery: "Gallery", done: dict[str, str]
+) -> registry.RegisteredVersion:
     """Write the recogniser with another gallery, and make it a version, once per content."""
     from stages.models.gallery import Recogniser
 

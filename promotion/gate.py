@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from celflow import images, metrics, registry
-from celflow.params import CLASSIFY, Params
+from celflow.params import CLASSIFICATION_TASKS, Params
 from celflow.pyfunc import SavedModelFunc
-from stages import manifest, models
+from celflow import manifest
+from stages import models
 from stages.register import test_hash
 
 
@@ -22,7 +23,7 @@ class Verdict:
 
 
 def compare(
-    champion: registry.Version | None, candidate: registry.Version, params: Params
+    champion: registry.RegisteredVersion | None, candidate: registry.RegisteredVersion, params: Params
 ) -> Verdict:
     """Compare on the test pictures of today.
 
@@ -32,7 +33,7 @@ def compare(
     if champion is None or champion.version == candidate.version:
         return Verdict(True, "no other champion")
     figure = getattr(params.registry.gate, params.task(candidate.model))
-    now = test_hash(params.pictures(candidate.model))
+    now = test_hash(params.dataset(candidate.model))
     ours, theirs = (_figure(v, figure, now, params) for v in (candidate, champion))
     words = (
         f"{figure} {ours:.4f} against {theirs:.4f} of champion {champion.version}, "
@@ -41,25 +42,25 @@ def compare(
     return Verdict(ours >= theirs - params.registry.tolerance, words)
 
 
-def _figure(version: registry.Version, name: str, now: str, params: Params) -> float:
+def _figure(version: registry.RegisteredVersion, name: str, now: str, params: Params) -> float:
     if version.tags.get("test_hash") == now and name in version.metrics:
         return version.metrics[name]
     return measure(version, params)[name]
 
 
-def measure(version: registry.Version, params: Params) -> dict[str, float]:
+def measure(version: registry.RegisteredVersion, params: Params) -> dict[str, float]:
     """The figures of a registered version on the test pictures of today."""
-    parts = manifest.read(params.pictures(version.model))
-    test = parts["test"]
+    splits = manifest.read(params.dataset(version.model))
+    test = splits["test"]
     with registry.saved_model(version) as folder:
         model = SavedModelFunc(folder)
-        if params.task(version.model) not in CLASSIFY:
+        if params.task(version.model) not in CLASSIFICATION_TASKS:
 
             def draw(pixels: np.ndarray) -> np.ndarray:
                 asked = pd.DataFrame({"image_bytes": [images.encode_png(pixels)]})
                 return images.open_image(model.predict(asked)["image_png"][0]).pixels
 
-            return models.picture_family(version.model).measure(draw, params, parts)[0]
+            return models.picture_family(version.model).measure(draw, params, splits)[0]
         batches = [
             model.predict(
                 pd.DataFrame({"image_bytes": [Path(path).read_bytes() for path in paths]})

@@ -1,4 +1,4 @@
-"""The list of a task's pictures, with label and split: split writes it, later stages read it."""
+"""The list of a dataset's pictures, with label and split: split writes it, later stages read it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,18 +8,19 @@ import numpy as np
 import pandas as pd
 
 from celflow.errors import UserError
+from celflow.params import Dataset
 
-Part = Literal["train", "val", "test", "unknown"]
-PARTS: tuple[Part, ...] = ("train", "val", "test", "unknown")
+Split = Literal["train", "val", "test", "unknown"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test", "unknown")
 COLUMNS = ["path", "label", "split", "group", "sha256"]
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures of one part of a split.
+class Examples:
+    """The labelled pictures of one split.
 
     paths: where they are, from the project's folder.
-    truth: int [N], index into `labels`; their number for a picture of a class that is held back.
+    truth: int [N], index into `labels`; their number for a picture of a class that is held out.
     labels: names of all classes, in the fixed order in which every model answers.
     """
 
@@ -31,29 +32,29 @@ class Pictures:
         return len(self.paths)
 
 
-def manifest_path(task: str) -> Path:
-    """Where the manifest of a task is."""
-    return Path("data/split") / f"{task}.csv"
+def manifest_path(dataset: Dataset) -> Path:
+    """Where the manifest of a dataset is."""
+    return Path("data/split") / f"{dataset}.csv"
 
 
-def read(task: str) -> dict[Part, Pictures]:
-    """The parts of a task's pictures: to learn from, to stop by, to test on, and those held back.
+def read(dataset: Dataset) -> dict[Split, Examples]:
+    """The splits of a dataset: to learn from, to stop by, to test on, and the classes held out.
 
     Raises:
         UserError: the split stage was not run.
     """
-    path = manifest_path(task)
+    path = manifest_path(dataset)
     if not path.is_file():
         raise UserError(f"no {path}: run `dvc repro split` first")
     table = pd.read_csv(path, dtype=str)
     labels = sorted(table.loc[table["split"] != "unknown", "label"].unique())
     index = {label: i for i, label in enumerate(labels)}
-    parts: dict[Part, Pictures] = {}
-    for part in PARTS:
-        rows = table[table["split"] == part]
+    splits: dict[Split, Examples] = {}
+    for split in SPLITS:
+        rows = table[table["split"] == split]
         truth = rows["label"].map(index).fillna(len(labels)).to_numpy(dtype=np.int64)
-        parts[part] = Pictures(rows["path"].tolist(), truth, labels)
-    return parts
+        splits[split] = Examples(rows["path"].tolist(), truth, labels)
+    return splits
 
 
 def images_in(folder: Path) -> dict[str, list[Path]]:

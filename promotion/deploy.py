@@ -19,7 +19,7 @@ from google.protobuf import text_format
 
 from celflow import registry
 from celflow.errors import UserError
-from celflow.files import replacing, write_bytes
+from celflow.files import atomic_dir, write_bytes
 from celflow.images import encode_png
 from serving import backends
 from serving.client import BadInput, Client, LoadFailed, ServerDown, ServerError
@@ -97,7 +97,7 @@ def deploy(
     return Deployed(served, confirmed=True, failed=list(failed.values()))
 
 
-def promote(client: Client, version: registry.Version, alias: str) -> Deployed:
+def promote(client: Client, version: registry.RegisteredVersion, alias: str) -> Deployed:
     """Make a version champion or challenger, on the server first, then in the registry.
 
     The champion before it becomes `previous`, which `rollback` brings back.
@@ -121,7 +121,7 @@ def promote(client: Client, version: registry.Version, alias: str) -> Deployed:
     return deployed
 
 
-def previous(model: str) -> registry.Version:
+def previous(model: str) -> registry.RegisteredVersion:
     """The champion before the present one. Raises UserError where there is none."""
     found = registry.with_alias(model, registry.PREVIOUS)
     if found is None:
@@ -131,13 +131,13 @@ def previous(model: str) -> registry.Version:
     return found
 
 
-def materialize(version: registry.Version) -> Path:
+def materialize(version: registry.RegisteredVersion) -> Path:
     """Lay a version where the server reads it, whole or not at all; returns the folder."""
     folder = SERVED / version.model / str(version.version)
     content, label = version.tags.get("content", ""), folder / "celflow_content"
     # The number alone is not enough: a new registry counts from 1 again.
     if not label.is_file() or label.read_text() != content:
-        with registry.saved_model(version) as source, replacing(folder) as beside:
+        with registry.saved_model(version) as source, atomic_dir(folder) as beside:
             copytree(source, beside, dirs_exist_ok=True)
             (beside / label.name).write_text(content)
     return folder
