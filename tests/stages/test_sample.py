@@ -9,13 +9,15 @@ from PIL import Image
 
 from celflow.errors import UserError
 from celflow.images import BadImage, read_image
-from celflow.params import Sample
-from stages import sample
-from stages.drawing.cast import CAST
-from stages.drawing.scenes import SCENES
-from stages.sample import RUBBISH, SOURCES, make_sample, overlap, read_source, spread_crops
+from celflow.params import SampleConfig
+from stages.sample.cast import CAST, Design
+from stages.sample.dataset import generator, make_sample
+from stages.sample.drawings import draw_illustration, draw_scene
+from stages.sample.faulty_files import FAULTY_FILES
+from stages.sample.photos import SOURCES, overlap, read_source, spread_crops
+from stages.sample.scenes import SCENES
 
-TINY = Sample(seed=7, characters=2, illustrations=3, drawings=6, photos=6)
+TINY = SampleConfig(seed=7, characters=2, illustrations=3, drawings=6, photos=6)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -37,7 +39,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def good(folder: Path, part: str) -> list[Path]:
     """The files below `part` that are no rubbish."""
     paths = (folder / part).rglob("*.*")
-    return sorted(path for path in paths if path.relative_to(folder).as_posix() not in RUBBISH)
+    return sorted(path for path in paths if path.relative_to(folder).as_posix() not in FAULTY_FILES)
 
 
 def test_same_seed_same_bytes_in_any_order_of_work(tiny: Path, tmp_path: Path) -> None:
@@ -49,7 +51,7 @@ def test_other_seed_other_pictures(tiny: Path, tmp_path: Path) -> None:
     make_sample(tmp_path / "other", TINY.model_copy(update={"seed": 8}))
     same = set(contents(tmp_path / "other").values()) & set(contents(tiny).values())
     faults = {"empty", "text"}
-    rubbish = {contents(tiny)[name] for name, fault in RUBBISH.items() if fault in faults}
+    rubbish = {contents(tiny)[name] for name, fault in FAULTY_FILES.items() if fault in faults}
     assert same == rubbish
 
 
@@ -79,7 +81,7 @@ def test_every_good_picture_opens_as_what_it_is_called(tiny: Path) -> None:
         assert 170 <= min(opened.pixels.shape[:2]) <= max(opened.pixels.shape[:2]) <= 480
 
 
-@pytest.mark.parametrize(("name", "fault"), RUBBISH.items())
+@pytest.mark.parametrize(("name", "fault"), FAULTY_FILES.items())
 def test_rubbish_is_what_the_table_says(tiny: Path, name: str, fault: str) -> None:
     path = tiny / name
     refused = {"empty": "empty", "text": "not_an_image", "truncated": "truncated"}
@@ -106,15 +108,15 @@ def test_rubbish_is_what_the_table_says(tiny: Path, name: str, fault: str) -> No
 
 def test_copies_are_copies(tiny: Path) -> None:
     hashes = contents(tiny)
-    names = list(RUBBISH)
-    for name, fault in RUBBISH.items():
+    names = list(FAULTY_FILES)
+    for name, fault in FAULTY_FILES.items():
         original = names[names.index(name) - 1]
         if fault == "exact_duplicate":
             assert hashes[name] == hashes[original]
         elif fault == "near_duplicate":
             small, large = (read_image(tiny / one).pixels for one in (name, original))
             assert 0.88 < small.shape[0] / large.shape[0] < 0.96
-    shared = [hashes[name] for name, fault in RUBBISH.items() if fault == "in_two_classes"]
+    shared = [hashes[name] for name, fault in FAULTY_FILES.items() if fault == "in_two_classes"]
     assert sorted(shared) == sorted(2 * list({*shared}))
 
 
@@ -125,7 +127,7 @@ def test_faces_are_found_in_most_illustrations(tiny: Path) -> None:
 
 
 def test_parts_of_a_photograph_differ() -> None:
-    crops = spread_crops(read_source("coffee"), 12, sample.generator(7, "coffee"))
+    crops = spread_crops(read_source("coffee"), 12, generator(7, "coffee"))
     shared = [overlap(a, b) for i, a in enumerate(crops) for b in crops[:i]]
     assert max(shared) < 0.75
 
@@ -133,7 +135,7 @@ def test_parts_of_a_photograph_differ() -> None:
 def test_a_run_replaces_what_was_there_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
     (tmp_path / "sample").mkdir()
     (tmp_path / "sample" / "old.txt").write_text("old")
-    smallest = Sample(seed=1, characters=2, illustrations=3, drawings=1, photos=1)
+    smallest = SampleConfig(seed=1, characters=2, illustrations=3, drawings=1, photos=1)
     make_sample(tmp_path / "sample", smallest, backend="threading")
     assert not (tmp_path / "sample" / "old.txt").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["sample"]
@@ -147,13 +149,13 @@ def test_a_missing_photograph_is_told_by_package_and_file(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("kind", [*SCENES, "person"])
 def test_every_kind_of_drawing_fills_its_picture(kind: str) -> None:
-    pixels = sample.draw_scene(kind, 96, 64, sample.generator(3, kind))
+    pixels = draw_scene(kind, 96, 64, generator(3, kind))
     assert pixels.shape == (64, 96, 3)
     assert pixels.std() > 5
 
 
 @pytest.mark.parametrize("design", CAST, ids=lambda design: design.name)
-def test_a_character_never_looks_the_same_twice(design: sample.Design) -> None:
-    one, two = (sample.draw_illustration(design, 96, 96, sample.generator(s, "")) for s in (1, 2))
+def test_a_character_never_looks_the_same_twice(design: Design) -> None:
+    one, two = (draw_illustration(design, 96, 96, generator(s, "")) for s in (1, 2))
     assert one.shape == two.shape == (96, 96, 3)
     assert abs(one.astype(int) - two).mean() > 5

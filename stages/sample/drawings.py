@@ -7,9 +7,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from stages.drawing.canvas import SUPERSAMPLING, Canvas, Rng, Style
-from stages.drawing.cast import CAST, Design, draw_figure, random_look
-from stages.drawing.scenes import SCENES, draw_backdrop, person
+from stages.sample.canvas import SUPERSAMPLING, Canvas, Rng, Style
+from stages.sample.cast import CAST, Design, draw_figure, random_look
+from stages.sample.scenes import SCENES, draw_backdrop, person
 
 FINISHES = (*("plain",) * 4, *("light",) * 3, "halftone", "watercolour", "paper", "grey")
 
@@ -101,3 +101,21 @@ def _watercolour(small: np.ndarray, rng: Rng) -> np.ndarray:
     base = cv2.bilateralFilter(wet, 5, 40, 3).astype(np.float32)
     rim = np.clip(cv2.GaussianBlur(base, (0, 0), 3) - base, -30, 30)
     return (base - 0.5 * rim) * (1 + blots(9, 0.06) + blots(30, 0.03))[..., None] * 0.9 + 26
+
+
+def picture_size(rng: np.random.Generator) -> tuple[int, int]:
+    """Width and height in pixels: the longer side 256 to 480, from upright to landscape format."""
+    long, ratio = int(rng.integers(256, 481)), rng.choice([0.67, 0.75, 0.8, 1.0])
+    short = round(long * ratio)
+    return (long, short) if rng.uniform() < 0.6 else (short, long)
+
+
+def scene(kind: str, rng: np.random.Generator) -> np.ndarray:
+    """A drawing of any size as uint8 [H, W, 3]."""
+    return draw_scene(kind, *picture_size(rng), rng)
+
+
+def illustration(design: Design, rng: np.random.Generator) -> np.ndarray:
+    """A character, 340 to 420 pixels high, as uint8 [H, W, 3]."""
+    height = int(rng.integers(340, 421))
+    return draw_illustration(design, round(height * rng.choice([0.7, 0.8, 1.0])), height, rng)

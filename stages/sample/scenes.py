@@ -1,6 +1,8 @@
 """Drawings of other kinds, and what stands behind a figure.
 
 The local unit is the picture's height; x goes from 0 to `canvas.aspect`.
+
+Longer than other files: one short function a scene, each to be read by itself.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from stages.drawing.canvas import (
+from stages.sample.canvas import (
     INK,
     SHARP,
     WHITE,
@@ -31,7 +33,7 @@ from stages.drawing.canvas import (
     smooth,
     star,
 )
-from stages.drawing.cast import BACK_HAIR, FRINGE, Design, draw_figure, random_look
+from stages.sample.cast import BACK_HAIR, FRINGE, Design, draw_figure, random_look
 
 
 def ground(canvas: Canvas, paint: Paint, top: float = 0, bottom: float = 1) -> None:

@@ -1,4 +1,7 @@
-"""The cast: who they are, and how a figure is drawn. Local unit: half a face's width."""
+"""The cast: who they are, and how a figure is drawn. Local unit: half a face's width.
+
+Longer than other files: half of it is the table of designs and the shapes of hair.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.drawing.canvas import (
+from stages.sample.canvas import (
     INK,
     SHARP,
     WHITE,

@@ -2,6 +2,8 @@
 
 Lengths are local: 1 is the picture's height in a scene and half a face's width on a figure. A point
 is `(x, y)` on a smooth curve or `(x, y, SHARP)` at a corner; y points down.
+
+Longer than other files because all shapes share one coordinate system and its helpers.
 """
 
 from __future__ import annotations
