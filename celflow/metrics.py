@@ -1,4 +1,4 @@
-"""One meaning for each figure, whatever model it is of.
+"""One meaning for each metric, whatever model it is of.
 
 `truth` is int [N], an index into `labels`; `scores` is float [N, C], rows adding up to 1. Scores
 may have one column more than there are labels: the last is then "unknown", and a wrong answer for a
@@ -13,11 +13,12 @@ import pandas as pd
 from skimage.metrics import structural_similarity
 from sklearn import metrics as sk
 
-UNKNOWN = "unknown"
+UNKNOWN = "unknown"  # the answer of a model that knows that it knows nobody
+UNSURE = "unsure"  # the verdict of a model that stands by neither class
 BINS = 15  # of Guo et al. 2017
 RESAMPLES = 1000
 CURVE_POINTS = 200
-BEST_PSNR = 60.0  # dB, which pictures without a difference count as, so that means stay finite
+MAX_PSNR = 60.0  # dB, which pictures without a difference count as, so that means stay finite
 CANNY = (100, 200)  # thresholds on the gradient of 8-bit values
 
 
@@ -135,20 +136,21 @@ def precision_recall(truth: np.ndarray, scores: np.ndarray, labels: list[str]) -
     return _thinned({"recall": recall, "precision": precision})
 
 
-def decided(truth: np.ndarray, scores: np.ndarray, sure: np.ndarray) -> dict[str, float]:
-    """Share of pictures left unsure, and the figures of those that are not.
+def selective(truth: np.ndarray, scores: np.ndarray, sure: np.ndarray) -> dict[str, float]:
+    """Share of pictures left unsure, and the metrics of those that are not (selective
+    classification, Geifman and El-Yaniv 2017).
 
     sure: bool [N]. Where no picture is sure there is but the share.
     """
-    figures = {"unsure_share": float(np.mean(~sure))}
+    measured = {"unsure_share": float(np.mean(~sure))}
     if sure.any():
-        figures["decided_accuracy"] = accuracy(truth[sure], scores[sure])
-        figures["decided_balanced_accuracy"] = balanced_accuracy(truth[sure], scores[sure])
-    return figures
+        measured["decided_accuracy"] = accuracy(truth[sure], scores[sure])
+        measured["decided_balanced_accuracy"] = balanced_accuracy(truth[sure], scores[sure])
+    return measured
 
 
 def classification(truth: np.ndarray, scores: np.ndarray, labels: list[str]) -> dict[str, Any]:
-    """All figures of a classifier on one set of pictures.
+    """All metrics of a classifier on one set of pictures.
 
     Where it may answer "unknown", `known_accuracy` is what it would reach without that word.
     """
@@ -168,18 +170,21 @@ def classification(truth: np.ndarray, scores: np.ndarray, labels: list[str]) -> 
     }
 
 
-def unknown(known: np.ndarray, strangers: np.ndarray) -> dict[str, float]:
-    """How well the last column, "unknown", tells strangers [M, C + 1] from the known [N, C + 1]."""
-    truth = np.repeat([0, 1], [len(known), len(strangers)])
-    scores = np.concatenate([known, strangers])
+def unknown(known: np.ndarray, held_out: np.ndarray) -> dict[str, float]:
+    """How well the last column, "unknown", tells pictures of held-out classes from known ones.
+
+    known: scores [N, C + 1]; held_out: [M, C + 1].
+    """
+    truth = np.repeat([0, 1], [len(known), len(held_out)])
+    scores = np.concatenate([known, held_out])
     return {
         "unknown_auroc": float(sk.roc_auc_score(truth, scores[:, -1])),
-        "unknown_recall": float(np.mean(strangers.argmax(axis=1) == strangers.shape[1] - 1)),
+        "unknown_recall": float(np.mean(held_out.argmax(axis=1) == held_out.shape[1] - 1)),
     }
 
 
-def picture(true: np.ndarray, ours: np.ndarray) -> dict[str, float]:
-    """How near drawn pictures come to the true ones: means over the pictures of
+def image_quality(true: np.ndarray, ours: np.ndarray) -> dict[str, float]:
+    """How near generated pictures come to the true ones: means over the pictures of
 
     - `l1`: mean absolute difference, 0 to 1;
     - `psnr`: peak signal-to-noise ratio, dB, of each picture's own mean squared error;
@@ -188,8 +193,8 @@ def picture(true: np.ndarray, ours: np.ndarray) -> dict[str, float]:
 
     true, ours: uint8 [N, H, W], sides of 7 or more.
     """
-    each = [_one_picture(a, b) for a, b in zip(true, ours, strict=True)]
-    return {name: float(np.mean([figures[name] for figures in each])) for name in each[0]}
+    each = [_image_quality(a, b) for a, b in zip(true, ours, strict=True)]
+    return {name: float(np.mean([measured[name] for measured in each])) for name in each[0]}
 
 
 def edge_f1(true: np.ndarray, ours: np.ndarray) -> float:
@@ -208,9 +213,9 @@ def edge_f1(true: np.ndarray, ours: np.ndarray) -> float:
     return float(2 * precision * recall / max(precision + recall, 1e-9))
 
 
-def _one_picture(true: np.ndarray, ours: np.ndarray) -> dict[str, float]:
+def _image_quality(true: np.ndarray, ours: np.ndarray) -> dict[str, float]:
     apart = (true.astype(np.float64) - ours) / 255
-    psnr = -10 * np.log10(max(np.mean(apart**2), 10 ** (-BEST_PSNR / 10)))
+    psnr = -10 * np.log10(max(np.mean(apart**2), 10 ** (-MAX_PSNR / 10)))
     return {
         "l1": float(np.abs(apart).mean()),
         "psnr": float(psnr),

@@ -109,6 +109,23 @@ def run(model: str, run_id: str | None = None) -> Iterator[Any]:
             yield started
 
 
+@contextmanager
+def run_of_fit(model: str, fit_key: str) -> Iterator[Any]:
+    """The run in which a model was trained, open again; the latest with this tag `fit_key`.
+
+    A new run takes its place where MLflow has none: the model came by `dvc pull`, say.
+    """
+    client = connect()
+    with one_line_errors():
+        experiment = client.get_experiment_by_name(model)
+        found = [] if experiment is None else client.search_runs(
+            [experiment.experiment_id], f"tags.fit_key = '{fit_key}'", max_results=1
+        )  # fmt: skip
+    with run(model, found[0].info.run_id if found else None) as active:
+        mlflow.set_tag("fit_key", fit_key)
+        yield active
+
+
 def register(
     model: str, run_id: str, saved_model: Path, content: str, tags: dict[str, str]
 ) -> tuple[RegisteredVersion, bool]:

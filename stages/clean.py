@@ -14,8 +14,8 @@ from pathlib import Path
 from celflow import errors, parallel
 from celflow.files import atomic_dir, write_json
 from celflow.images import BadImage, encode_png, open_image, shrink
-from celflow.params import Clean, Kind, Params, load
 from celflow.manifest import images_in
+from celflow.params import Clean, Kind, Params, load
 
 TASKS: tuple[Kind, ...] = ("cartoon_or_photo", "characters")
 SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".bmp": "BMP",

@@ -16,8 +16,8 @@ import pandas as pd
 from celflow import errors, faces, parallel
 from celflow.files import atomic_dir, write_bytes, write_json
 from celflow.images import encode_png, read_image
-from celflow.params import Facecrop, Params, load
 from celflow.manifest import images_in
+from celflow.params import Facecrop, Params, load
 
 CLEAN = Path("data/clean/characters")
 

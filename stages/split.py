@@ -19,8 +19,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from celflow import errors, parallel
 from celflow.files import write_bytes, write_json
-from celflow.params import Kind, Params, Split, load
 from celflow.manifest import COLUMNS, SPLITS, images_in, manifest_path
+from celflow.params import Kind, Params, Split, load
 
 FOLDERS: dict[Kind, Path] = {
     "cartoon_or_photo": Path("data/clean/cartoon_or_photo"),

@@ -1,9 +1,9 @@
 """Fit one model: `python -m stages.train MODEL`.
 
-Reads data/split/<task>.csv and the pictures it names. Writes models/<model>/ (the fitted model, and
-its scores of the validation pictures), plots/train/<model>.csv (a line an epoch) and
-runs/<model>.json (the MLflow run). What an interrupted fit leaves in checkpoints/<model>/ is taken
-up again, if data, parameters and code are still the same.
+Reads data/split/<dataset>.csv and the pictures it names. Writes models/<model>/ (the fitted model,
+its raw scores of the validation pictures, and `fit.json`, which names the fit) and
+plots/train/<model>.csv (a line an epoch); metrics go to MLflow. What an interrupted fit leaves in
+checkpoints/<model>/ is taken up again, if data, parameters and code are still the same.
 """
 
 import hashlib
@@ -11,59 +11,64 @@ import json
 import shutil
 import sys
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import mlflow
 import pandas as pd
 
-from celflow import errors, registry
+from celflow import errors, manifest, registry
 from celflow.files import atomic_dir, write_bytes, write_json
-from celflow.params import CLASSIFY, Params, load
-from celflow import manifest
-from stages import models
-from stages.models import calibration
+from celflow.params import Params, load
+from stages.models.common import calibration, table
+from stages.models.common.model import Classifier
+
+FIT_FILE = "fit.json"
+COMMON = Path("stages/models/common")
 
 
 def fit_key(model: str, params: Params) -> str:
     """A digest of all that a fit depends on: parameters, manifest, code."""
-    digest = hashlib.sha256(f"{params.seed} {getattr(params.train, model)!r}".encode())
-    digest.update(manifest.manifest_path(params.pictures(model)).read_bytes())
-    for source in sorted(Path(models.__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
+    digest = hashlib.sha256(f"{params.seed} {params.train[model]!r}".encode())
+    digest.update(manifest.manifest_path(params.dataset(model)).read_bytes())
+    for folder in (COMMON, Path(params.model(model).code)):
+        for source in sorted(folder.rglob("*.py")):
+            digest.update(source.as_posix().encode() + source.read_bytes())
     return digest.hexdigest()
 
 
-def run(model: str, params: Params) -> None:
-    """Fit `model`, in an MLflow run of its own."""
-    models.check_task(model, params.task(model))
-    family = models.family(model)
-    splits = manifest.read(params.pictures(model))
-    scratch = _scratch(model, fit_key(model, params))
+def run(name: str, params: Params) -> None:
+    """Fit the model `name`, in an MLflow run of its own."""
+    model = table.create(name, params)
+    splits = manifest.read(params.dataset(name))
+    key = fit_key(name, params)
+    checkpoint_dir = _checkpoint_dir(name, key)
     history: list[dict[str, float]] = []
 
-    def log(epoch: int, figures: dict[str, float]) -> None:
-        history.append({"epoch": epoch, **figures})
-        mlflow.log_metrics(figures, step=epoch)
+    def log(epoch: int, metrics: Mapping[str, float]) -> None:
+        history.append({"epoch": epoch, **metrics})
+        mlflow.log_metrics({**metrics}, step=epoch)
 
-    run_file = scratch / "run.json"
-    before = json.loads(run_file.read_text())["run_id"] if run_file.is_file() else None
-    with registry.run(model, before) as active:
+    run_file = checkpoint_dir / "run.json"
+    interrupted = json.loads(run_file.read_text())["run_id"] if run_file.is_file() else None
+    with registry.run(name, interrupted) as active:
         write_json(run_file, {"run_id": active.info.run_id})
-        _log_lineage(model, params)
-        with atomic_dir(Path("models") / model) as folder:
-            family.fit(params, splits, folder, scratch, log)
-            if params.task(model) in CLASSIFY and models.calibrates(family):
-                val = models.validation(family)(params, splits["val"], scratch)
-                raw = family.predict(folder, val.paths)
+        _log_lineage(name, params, key)
+        with atomic_dir(Path("models") / name) as folder:
+            model.fit(splits, folder, checkpoint_dir, log)
+            if isinstance(model, Classifier) and model.is_calibrated:
+                val = model.validation(splits["val"], checkpoint_dir)
+                raw = model.predict(folder, val.paths)
                 calibration.write_validation(folder, val.truth, raw)
+            write_json(folder / FIT_FILE, {"fit_key": key})
     curve = pd.DataFrame(history).to_csv(index=False)
-    write_bytes(Path(f"plots/train/{model}.csv"), curve.encode())
-    write_json(Path(f"runs/{model}.json"), {"run_id": active.info.run_id})
-    shutil.rmtree(scratch)
-    print(f"{model}: " + ", ".join(f"{name} {value:.4g}" for name, value in history[-1].items()))
+    write_bytes(Path(f"plots/train/{name}.csv"), curve.encode())
+    shutil.rmtree(checkpoint_dir)
+    print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in history[-1].items()))
 
 
-def _scratch(model: str, key: str) -> Path:
+def _checkpoint_dir(model: str, key: str) -> Path:
+    """Where this fit keeps its checkpoints; those of another fit are removed."""
     folder = Path("checkpoints") / model
     kept = folder / "key"
     if not kept.is_file() or kept.read_text() != key:
@@ -73,20 +78,19 @@ def _scratch(model: str, key: str) -> Path:
     return folder
 
 
-def _log_lineage(model: str, params: Params) -> None:
-    knobs = getattr(params.train, model).model_dump()
-    mlflow.log_params({**knobs, "seed": params.seed, "task": params.task(model)})
-    kind = params.pictures(model)
-    path = manifest.manifest_path(kind)
+def _log_lineage(model: str, params: Params, key: str) -> None:
+    dataset = params.dataset(model)
+    mlflow.log_params({**params.train[model], "seed": params.seed, "task": params.task(model)})
+    path = manifest.manifest_path(dataset)
     digest = hashlib.md5(path.read_bytes()).hexdigest()  # as DVC has it in dvc.lock
-    mlflow.set_tags({"dvc_stage": f"train@{model}", "data_hash": digest})
-    table = pd.read_csv(path)
+    mlflow.set_tags({"dvc_stage": f"train@{model}", "data_hash": digest, "fit_key": key})
+    lines = pd.read_csv(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it wonders which kind of file a local file is
-        for part, context in (("train", "training"), ("val", "validation"), ("test", "testing")):
-            rows = table.loc[table["split"] == part, ["path", "label", "sha256"]]
+        for split, context in (("train", "training"), ("val", "validation"), ("test", "testing")):
+            rows = lines.loc[lines["split"] == split, ["path", "label", "sha256"]]
             data = mlflow.data.from_pandas(
-                rows, source=str(path), name=f"{kind}-{part}", targets="label"
+                rows, source=str(path), name=f"{dataset}-{split}", targets="label"
             )
             mlflow.log_input(data, context=context)
 

@@ -10,8 +10,8 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from celflow.errors import UserError
+from celflow.manifest import Examples, Split
 from celflow.params import CLASSIFY, Params, Task
-from celflow.manifest import Split, Examples
 
 # Before anything imports TensorFlow: it calls harmless things errors, and leaves oneDNN's kernels,
 # twice as fast for the cartoonizer, to processors with AVX-512.

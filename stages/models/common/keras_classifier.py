@@ -1,0 +1,124 @@
+"""A Keras network that classifies: who writes `build` gets the rest from here."""
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TypeVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from celflow import metrics
+from stages.models.common import keras_files, keras_training, training_loop
+from stages.models.common.calibration import Calibration
+from stages.models.common.config import NetworkConfig
+from stages.models.common.image_ops import read_pixels, resize
+from stages.models.common.keras_files import MODEL_FILE, variables
+from stages.models.common.model import Classifier, Log, Splits
+from stages.models.common.served_classifier import ServedClassifier
+from stages.models.common.training_batches import AugmentedBatches, Relabel
+from stages.models.common.training_loop import Metrics, TrainingState, predict_on
+
+NetworkConfigType = TypeVar("NetworkConfigType", bound=NetworkConfig)
+
+
+class KerasClassifier(Classifier[NetworkConfigType]):
+    """A classifier that is one Keras network, pixels [N, S, S, 3], 0 to 255, to probabilities."""
+
+    @abstractmethod
+    def build(self, splits: Splits) -> keras.Model:
+        """The untrained network: uint8 [N, S, S, 3] to float32 [N, C]; S is `config.image_size`."""
+
+    def loss(self) -> keras.losses.Loss:
+        """Of truth, one-hot [N, C], and scores [N, C]: cross-entropy, unless a model says else."""
+        return keras.losses.CategoricalCrossentropy(label_smoothing=self.config.label_smoothing)
+
+    def relabel(self, labels: list[str]) -> Relabel | None:
+        """What makes other examples of those of train, as `AugmentedBatches` takes it, or none."""
+        return None
+
+    def fit(self, splits: Splits, folder: Path, checkpoint_dir: Path, log: Log) -> None:
+        """Train the network; save it into `folder`.
+
+        With patience, the epoch of lowest validation loss counts; without, the last one. A fit
+        that was killed goes on after its last checkpoint, and ends with the same weights as one
+        that was not.
+        """
+        config, train, val = self.config, splits["train"], splits["val"]
+        folder.mkdir(parents=True, exist_ok=True)
+        keras.utils.set_random_seed(self.params.seed)
+        tf.config.experimental.enable_op_determinism()
+        val_pixels = read_pixels(val.paths, config.image_size)
+
+        def validate(network: keras.Model) -> Metrics:
+            scores = predict_on(network, val_pixels)
+            return {
+                "val_loss": metrics.log_loss(val.truth, scores),
+                "val_accuracy": metrics.accuracy(val.truth, scores),
+            }
+
+        state = TrainingState.load(checkpoint_dir) or TrainingState(self._compiled(splits))
+        network = state.network
+        # Here, not where it is made: a saved optimizer forgets it.
+        network.optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+        for epoch, measured in enumerate(state.history):
+            log(epoch, measured)
+        if config.epochs == 0:  # a transfer network is fitted, a little, when it is built
+            log(0, validate(network))
+            keras_files.save(network, folder / MODEL_FILE)
+            return
+
+        pixels = read_pixels(train.paths, config.image_size)
+        relabel = self.relabel(train.labels)
+
+        def batches(epoch: int) -> AugmentedBatches:
+            return AugmentedBatches(
+                pixels, train.truth, config.batch_size, config.augment, self.params.seed, epoch,
+                relabel, network.output_shape[-1],
+            )  # fmt: skip
+
+        def one_epoch(epoch: int) -> Metrics:
+            training_loop.reseed(network, self.params.seed, epoch)
+            return training_loop.train_epoch(network, batches(epoch)) | validate(network)
+
+        if config.trainer == "fast_loop":
+            training_loop.run_epochs(
+                state, one_epoch, config.epochs, config.patience, folder, checkpoint_dir, log
+            )
+        else:
+            keras_training.fit(
+                network, batches, validate, config.epochs, config.patience,
+                self.params.seed, folder, checkpoint_dir, log,
+            )  # fmt: skip
+
+    def predict(self, folder: Path, paths: list[str]) -> np.ndarray:
+        """float32 [N, C]: scores of picture files."""
+        network = keras_files.load(folder)
+        return predict_on(network, read_pixels(paths, network.input_shape[1]))
+
+    def servable(
+        self, folder: Path, labels: list[str], calibrated: Calibration
+    ) -> ServedClassifier:
+        """The trained network behind decoding and resizing."""
+        network = keras_files.load(folder)
+        side = network.input_shape[1]
+        return ServedClassifier(
+            labels,
+            lambda image: resize(image, side),
+            lambda batch: network(batch, training=False),
+            variables(network),
+            calibrated,
+        )
+
+    def _compiled(self, splits: Splits) -> keras.Model:
+        network = self.build(splits)
+        steps = -(-len(splits["train"]) // self.config.batch_size)
+        network.compile(
+            optimizer=training_loop.optimizer(
+                self.config.epochs, steps, self.config.learning_rate, self.config.weight_decay
+            ),
+            loss=self.loss(),
+            metrics=["accuracy"],
+            jit_compile=False,  # XLA compiles for longer than so small a network trains
+        )
+        return network

@@ -1,0 +1,44 @@
+"""Keras models on disk, in files that are the same whenever and wherever they are written."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from celflow.files import write_bytes
+
+MODEL_FILE = "model.keras"
+_NO_DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can hold
+
+
+def save(model: keras.Model, path: Path) -> None:
+    """Write a `.keras` file without the time of day, which Keras puts into it.
+
+    So that the same training gives the same file, for DVC and for who wants to compare.
+    """
+    buffer = io.BytesIO()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dated = path.with_name(f".{path.name}.dated.keras")
+    model.save(dated)
+    with zipfile.ZipFile(dated) as source, zipfile.ZipFile(buffer, "w") as target:
+        for name in sorted(source.namelist()):
+            content = source.read(name)
+            if name == "metadata.json":
+                metadata = json.loads(content)
+                content = json.dumps({**metadata, "date_saved": ""}, sort_keys=True).encode()
+            target.writestr(zipfile.ZipInfo(name, _NO_DATE), content)
+    dated.unlink()
+    write_bytes(path, buffer.getvalue())
+
+
+def load(folder: Path, compile: bool = True) -> keras.Model:
+    """The model that `save` wrote as `folder`/model.keras."""
+    return keras.models.load_model(folder / MODEL_FILE, compile=compile)
+
+
+def variables(model: keras.Model) -> list[tf.Variable]:
+    """What a SavedModel must hold of a Keras model; all of it would bring graphs of its own."""
+    return [weight.value for weight in model.weights]  # without the seeds of dropout
