@@ -1,7 +1,8 @@
 """Pass usable pictures on (upright RGB, PNG); put the others in quarantine with a reason.
 
-Reads the raw folders. Writes data/clean/<task>/<class>/*.png, data/quarantine/<reason>/... and
-reports/clean.json, which counts every reason and repair. Nothing is deleted.
+Reads the raw folders. Writes data/clean/<dataset>/<class>/*.png,
+data/quarantine/<dataset>/<reason>/<class>/... and reports/clean.json, which counts every reason and
+repair. Nothing is deleted.
 """
 
 import hashlib
@@ -10,14 +11,15 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from celflow import errors, parallel
 from celflow.files import atomic_dir, write_json
 from celflow.images import BadImage, encode_png, open_image, shrink
 from celflow.manifest import images_in
-from celflow.params import Clean, Kind, Params, load
+from celflow.params import CleanConfig, Dataset, Params, load
 
-TASKS: tuple[Kind, ...] = ("cartoon_or_photo", "characters")
+DATASETS: tuple[Dataset, ...] = ("cartoon_or_photo", "characters")
 SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".bmp": "BMP",
             ".gif": "GIF", ".webp": "WEBP"}  # fmt: skip
 
@@ -35,7 +37,7 @@ class Found:
     digest: str
 
 
-def clean_one(item: tuple[Path, str, Path], knobs: Clean) -> Found:
+def clean_one(item: tuple[Path, str, Path], config: CleanConfig) -> Found:
     """Open one file and, where it is usable, write it to its target as PNG.
 
     item: source file, label, target file.
@@ -43,15 +45,15 @@ def clean_one(item: tuple[Path, str, Path], knobs: Clean) -> Found:
     source, label, target = item
     data = source.read_bytes()
     try:
-        if knobs.policy == "jfif" and b"JFIF" not in data[:16]:
+        if config.policy == "jfif" and b"JFIF" not in data[:16]:
             raise BadImage("not_an_image", "no JFIF header (clean.policy: jfif)")
-        opened = open_image(data, knobs.min_side)
+        opened = open_image(data, config.min_side)
     except BadImage as error:
         return Found(source, label, None, error.reason, str(error), (), "")
     repairs = list(opened.repairs)
     if SUFFIXES.get(source.suffix.lower()) != opened.format:
         repairs.append("wrong_extension")
-    pixels = shrink(opened.pixels, knobs.max_side)
+    pixels = shrink(opened.pixels, config.max_side)
     if pixels is not opened.pixels:
         repairs.append("shrunk")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -89,15 +91,17 @@ def drop_repeats(found: list[Found]) -> list[Found]:
     return results
 
 
-def clean_task(raw: Path, clean: Path, quarantine: Path, knobs: Clean, backend: str) -> dict:
-    """Clean one task's raw folder; returns its part of reports/clean.json."""
+def clean_dataset(
+    raw: Path, clean: Path, quarantine: Path, config: CleanConfig, backend: str
+) -> dict[str, Any]:
+    """Clean one dataset's raw folder; returns its part of reports/clean.json."""
     items = [
         # The suffix stays in the name: a.jpg and a.png are two pictures.
         (source, label, clean / label / f"{_flat(source, raw / label)}.png")
         for label, sources in images_in(raw).items()
         for source in sources
     ]
-    work = partial(clean_one, knobs=knobs)
+    work = partial(clean_one, config=config)
     found = drop_repeats(parallel.parallel_map(work, items, backend, f"clean {raw.name}"))
     quarantined = []
     for one in found:
@@ -126,25 +130,25 @@ def clean_task(raw: Path, clean: Path, quarantine: Path, knobs: Clean, backend: 
 
 
 def _flat(path: Path, folder: Path) -> str:
-    return "_".join(path.relative_to(folder).splits)
+    return "_".join(path.relative_to(folder).parts)
 
 
 def run(params: Params) -> None:
-    """Clean the raw folders of both tasks."""
-    report = {}
+    """Clean the raw folders of both datasets."""
+    report: dict[str, dict[str, Any]] = {}
     with atomic_dir(Path("data/clean")) as clean, atomic_dir(Path("data/quarantine")) as quarantine:
-        for task in TASKS:
-            report[task] = clean_task(
-                params.data.folder(task),
-                clean / task,
-                quarantine / task,
+        for dataset in DATASETS:
+            report[dataset] = clean_dataset(
+                params.data.folder(dataset),
+                clean / dataset,
+                quarantine / dataset,
                 params.clean,
                 params.data.backend,
             )
     write_json(Path("reports/clean.json"), report)
-    for task, part in report.items():
+    for dataset, part in report.items():
         print(
-            f"{task}: {part['seen']} files, {sum(part['passed'].values())} passed; "
+            f"{dataset}: {part['seen']} files, {sum(part['passed'].values())} passed; "
             f"quarantine {part['quarantined']}; repaired {part['repaired']}"
         )
 

@@ -2,8 +2,8 @@
 
 Reads models/<model>/. Writes exports/<model>/saved_model/ (preprocessing, calibration, labels and a
 warm-up request inside) and exports/<model>/card.json (task, labels, digest of the content). How
-long an answer takes differs from run to run, so it goes to MLflow and to reports/speed/<model>.json,
-which neither git nor DVC look at.
+long an answer takes differs from run to run, so it goes to MLflow and to
+reports/speed/<model>.json, which neither git nor DVC look at.
 """
 
 import json

@@ -17,7 +17,7 @@ from celflow import errors, faces, parallel
 from celflow.files import atomic_dir, write_bytes, write_json
 from celflow.images import encode_png, read_image
 from celflow.manifest import images_in
-from celflow.params import Facecrop, Params, load
+from celflow.params import FacecropConfig, Params, load
 
 CLEAN = Path("data/clean/characters")
 
@@ -32,45 +32,45 @@ class Cropped:
     faces: int
 
 
-def crop_one(item: tuple[Path, str, Path], knobs: Facecrop) -> Cropped:
-    """Write the largest face of a picture, or the whole picture where the knobs say so.
+def crop_one(item: tuple[Path, str, Path], config: FacecropConfig) -> Cropped:
+    """Write the largest face of a picture, or the whole picture where the config says so.
 
     item: source file, label, target file.
     """
     source, label, target = item
-    face, found = largest_face(source, knobs)
+    face, found = largest_face(source, config)
     if face is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(encode_png(face))
     return Cropped(source, label, found[0] if found else None, len(found))
 
 
-def largest_face(source: Path, knobs: Facecrop) -> tuple[np.ndarray | None, list[faces.Box]]:
+def largest_face(source: Path, config: FacecropConfig) -> tuple[np.ndarray | None, list[faces.Box]]:
     """A picture's largest face, uint8 [h, w, 3], and the boxes of all that were found.
 
-    The whole picture, or None, stands for a face that was not found, as the knobs say.
+    The whole picture, or None, stands for a face that was not found, as the config says.
 
     Raises:
         BadImage, OSError: as `read_image`.
     """
     cv2.setNumThreads(1)  # one process a core is at work already
     pixels = read_image(source).pixels
-    if knobs.detector == "none":
+    if config.detector == "none":
         found = [faces.Box(0, 0, pixels.shape[1], pixels.shape[0])]
     else:
-        cascade = Path(knobs.cascade) if knobs.cascade else None
-        found = faces.detect(pixels, cascade, knobs.detect_side, knobs.min_face)
+        cascade = Path(config.cascade) if config.cascade else None
+        found = faces.detect(pixels, cascade, config.detect_side, config.min_face)
     if found:
         return faces.crop(pixels, found[0]), found
-    return (pixels if knobs.on_miss == "keep" else None), found
+    return (pixels if config.on_miss == "keep" else None), found
 
 
 def run(params: Params) -> None:
     """Cut the faces of all characters."""
-    knobs = params.facecrop
-    if knobs.cascade and not Path(knobs.cascade).is_file():
+    config = params.facecrop
+    if config.cascade and not Path(config.cascade).is_file():
         raise errors.UserError(
-            f"no cascade at {knobs.cascade}: see facecrop.cascade in params.yaml"
+            f"no cascade at {config.cascade}: see facecrop.cascade in params.yaml"
         )
     with atomic_dir(Path("data/faces")) as folder:
         items = [
@@ -78,7 +78,7 @@ def run(params: Params) -> None:
             for label, sources in images_in(CLEAN).items()
             for source in sources
         ]
-        work = partial(crop_one, knobs=knobs)
+        work = partial(crop_one, config=config)
         found = parallel.parallel_map(work, items, params.data.backend, "facecrop")
         kept = {inner.name for inner in folder.iterdir()}
         lost = sorted({one.label for one in found} - kept)

@@ -1,13 +1,14 @@
-"""Deal each task's pictures out to train, val and test; near-duplicates are never torn apart.
+"""Assign each dataset's pictures to train, val and test; near-duplicates stay on one side.
 
-Reads data/clean/cartoon_or_photo and data/faces. Writes data/split/<task>.csv (path, label, split,
-group, sha256 of the file) and reports/split.json.
+Reads data/clean/cartoon_or_photo and data/faces. Writes data/split/<dataset>.csv (path, label,
+split, group, sha256 of the file) and reports/split.json.
 """
 
 import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import imagehash
 import numpy as np
@@ -20,16 +21,16 @@ from sklearn.model_selection import StratifiedGroupKFold
 from celflow import errors, parallel
 from celflow.files import write_bytes, write_json
 from celflow.manifest import COLUMNS, SPLITS, images_in, manifest_path
-from celflow.params import Kind, Params, Split, load
+from celflow.params import Dataset, Params, SplitConfig, load
 
-FOLDERS: dict[Kind, Path] = {
+FOLDERS: dict[Dataset, Path] = {
     "cartoon_or_photo": Path("data/clean/cartoon_or_photo"),
     "characters": Path("data/faces"),
 }
-FEWEST = 3  # groups a class needs, one for each part
+MIN_GROUPS = 3  # a class needs, one for each split
 
 
-def fingerprint(path: Path) -> tuple[int, str]:
+def hashes(path: Path) -> tuple[int, str]:
     """The 64-bit perceptual hash of a picture (DCT, Zauner 2010) and its file's SHA-256."""
     with Image.open(path) as picture:
         bits = imagehash.phash(picture).hash.ravel()
@@ -37,17 +38,19 @@ def fingerprint(path: Path) -> tuple[int, str]:
     return value, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def near_groups(hashes: Sequence[int], sources: Sequence[str | None], near: int) -> np.ndarray:
-    """Number the groups, int [N]: pictures get one number if a chain of likeness ties them.
+def near_duplicate_groups(
+    hashes: Sequence[int], sources: Sequence[str | None], max_hamming_distance: int
+) -> np.ndarray:
+    """Number the groups, int [N]: pictures get one number if a chain of near-duplicates ties them.
 
-    Two are alike if their 64-bit hashes differ in at most `near` bits, or if they come from the
-    same source (None: of its own).
+    Two are near-duplicates if their 64-bit hashes differ in at most `max_hamming_distance` bits, or
+    if they come from the same source (None: of its own).
     """
     bits = np.array(hashes, dtype=np.uint64)
     rows, columns = [], []
     for i in range(len(bits)):  # row by row: the whole N x N table may not fit
         distance = np.bitwise_count(bits[i] ^ bits[i + 1 :])
-        alike = np.flatnonzero(distance <= near) + i + 1
+        alike = np.flatnonzero(distance <= max_hamming_distance) + i + 1
         rows.append(np.full(len(alike), i))
         columns.append(alike)
     first: dict[str, int] = {}
@@ -60,28 +63,28 @@ def near_groups(hashes: Sequence[int], sources: Sequence[str | None], near: int)
     return connected_components(graph, directed=False)[1]
 
 
-def deal(
+def assign(
     labels: np.ndarray,
     groups: np.ndarray,
-    knobs: Split,
+    config: SplitConfig,
     seed: int,
     named: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Give each picture its part, str [N]: stratified by label, groups kept whole.
+    """The split of each picture, str [N]: stratified by label, groups kept whole.
 
     named: bool [N], pictures for the test; the test is then their groups and nothing else.
     """
     splits = np.full(len(labels), "train", dtype=object)
-    shares = {"test": knobs.test, "val": knobs.val / (1 - knobs.test)}
+    shares = {"test": config.test, "val": config.val / (1 - config.test)}
     if named is not None and named.any():
         splits[np.isin(groups, groups[named])] = "test"
         del shares["test"]
     rest = np.flatnonzero(splits == "train")
-    for part, share in shares.items():
+    for split, share in shares.items():
         folds = StratifiedGroupKFold(max(2, round(1 / share)), shuffle=True, random_state=seed)
         splits = folds.split(rest, labels[rest], groups[rest])
         chosen = _most_even([held for _, held in splits], labels[rest], share)
-        splits[rest[chosen]] = part
+        splits[rest[chosen]] = split
         rest = np.delete(rest, chosen)
     return splits
 
@@ -92,7 +95,7 @@ def _most_even(folds: list[np.ndarray], labels: np.ndarray, share: float) -> np.
 
     def worst(held: np.ndarray) -> float:
         shares = [np.sum(labels[held] == n) / total for n, total in zip(names, totals, strict=True)]
-        # A class that is absent, or all gone, would make the part useless.
+        # A class that is absent, or all gone, would make the split useless.
         return max(abs(s - share) + (s in (0.0, 1.0)) for s in shares)
 
     return min(folds, key=worst)
@@ -101,58 +104,64 @@ def _most_even(folds: list[np.ndarray], labels: np.ndarray, share: float) -> np.
 def _check_named(labels: np.ndarray, test: np.ndarray, groups: np.ndarray) -> None:
     for label in np.unique(labels):
         rest = len(set(groups[(labels == label) & ~test]))
-        if rest < FEWEST - 1 or not np.any((labels == label) & test):
+        if rest < MIN_GROUPS - 1 or not np.any((labels == label) & test):
             raise errors.UserError(
                 f"split.test_sources leaves class '{label}' {rest} picture(s) that differ to learn "
                 f"from and {np.sum((labels == label) & test)} to test on: at least "
-                f"{FEWEST - 1} and 1 are needed"
+                f"{MIN_GROUPS - 1} and 1 are needed"
             )
 
 
-def held_back(task: Kind, labels: np.ndarray, params: Params) -> np.ndarray:
-    """bool [N]: pictures of characters that no model shall learn.
+def held_out(dataset: Dataset, labels: np.ndarray, params: Params) -> np.ndarray:
+    """bool [N]: pictures of classes that no model shall learn.
 
     Raises:
         UserError: there is no such character, or fewer than two are left.
     """
-    names = params.split.hold_back if task == "characters" else []
+    names = params.split.held_out_classes if dataset == "characters" else []
     for name in names:
         if name not in labels:
             raise errors.UserError(
-                f"split.hold_back: no character '{name}' in {params.data.folder(task)}"
+                f"split.held_out_classes: no character '{name}' in {params.data.folder(dataset)}"
             )
     unknown = np.isin(labels, names)
     if len(np.unique(labels[~unknown])) < 2:
-        raise errors.UserError("split.hold_back leaves fewer than two characters to tell apart")
+        raise errors.UserError(
+            "split.held_out_classes leaves fewer than two characters to tell apart"
+        )
     return unknown
 
 
-def split_task(task: Kind, params: Params) -> dict:
-    """Write one task's manifest; returns its part of reports/split.json."""
-    classes = images_in(FOLDERS[task])
+def split_dataset(dataset: Dataset, params: Params) -> dict[str, Any]:
+    """Write one dataset's manifest; returns its part of reports/split.json."""
+    classes = images_in(FOLDERS[dataset])
     if len(classes) < 2:
-        raise errors.UserError(f"{params.data.folder(task)} has one class: two or more are needed")
+        raise errors.UserError(
+            f"{params.data.folder(dataset)} has one class: two or more are needed"
+        )
     paths = [path for files in classes.values() for path in files]
     labels = np.array([label for label, files in classes.items() for _ in files])
-    prints = parallel.parallel_map(fingerprint, paths, params.data.backend, f"hash {task}")
+    prints = parallel.parallel_map(hashes, paths, params.data.backend, f"hash {dataset}")
     pattern = params.split.source
     sources = [match[1] if pattern and (match := re.search(pattern, path.name)) else None
                for path in paths]  # fmt: skip
-    groups = near_groups([value for value, _ in prints], sources, params.split.near)
+    groups = near_duplicate_groups(
+        [value for value, _ in prints], sources, params.split.max_hamming_distance
+    )
     for label in classes:
         count = len(set(groups[labels == label]))
-        if count < FEWEST:
+        if count < MIN_GROUPS:
             raise errors.UserError(
-                f"class '{label}' in {params.data.folder(task)} has {count} picture(s) that "
-                f"differ, and {FEWEST} is the least: add pictures or take the folder out"
+                f"class '{label}' in {params.data.folder(dataset)} has {count} picture(s) that "
+                f"differ, and {MIN_GROUPS} is the least: add pictures or take the folder out"
             )
     aside = params.split.test_sources
     named = np.array([bool(aside and re.search(aside, path.name)) for path in paths])
     if named.any():
         _check_named(labels, np.isin(groups, groups[named]), groups)
-    unknown = held_back(task, labels, params)
+    unknown = held_out(dataset, labels, params)
     splits = np.full(len(labels), "unknown", dtype=object)
-    splits[~unknown] = deal(
+    splits[~unknown] = assign(
         labels[~unknown], groups[~unknown], params.split, params.seed, named[~unknown]
     )
     table = pd.DataFrame(
@@ -165,23 +174,23 @@ def split_task(task: Kind, params: Params) -> dict:
         },
         columns=COLUMNS,
     )
-    write_bytes(manifest_path(task), table.to_csv(index=False).encode())
+    write_bytes(manifest_path(dataset), table.to_csv(index=False).encode())
     sizes = np.bincount(groups)
     return {
         "pictures": len(table),
         "near_duplicates": int((sizes[sizes > 1] - 1).sum()),
-        **{part: table[table["split"] == part]["label"].value_counts().sort_index().to_dict()
-           for part in SPLITS},
+        **{split: table[table["split"] == split]["label"].value_counts().sort_index().to_dict()
+           for split in SPLITS},
     }  # fmt: skip
 
 
 def run(params: Params) -> None:
-    """Split both tasks."""
-    report = {task: split_task(task, params) for task in FOLDERS}
+    """Split both datasets."""
+    report = {dataset: split_dataset(dataset, params) for dataset in FOLDERS}
     write_json(Path("reports/split.json"), report)
-    for task, part in report.items():
+    for dataset, part in report.items():
         counts = ", ".join(f"{name} {sum(part[name].values())}" for name in SPLITS)
-        print(f"{task}: {counts}; {part['near_duplicates']} tied to a near-duplicate or source")
+        print(f"{dataset}: {counts}; {part['near_duplicates']} tied to a near-duplicate or source")
 
 
 if __name__ == "__main__":

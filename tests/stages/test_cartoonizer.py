@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from celflow import representations
+from stages.models.cartoonizer import representations
 from celflow.errors import UserError
 from celflow.images import encode_png
 from celflow.params import load

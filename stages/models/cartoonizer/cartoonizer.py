@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from celflow.files import atomic_dir, write_json
 from celflow.images import encode_png
-from celflow.representations import strip
+from stages.models.cartoonizer.representations import strip
 from stages.models.cartoonizer.config import CartoonizerConfig
 from stages.models.cartoonizer.data import Crops, paths_of, square
 from stages.models.cartoonizer.features import Features

@@ -9,7 +9,7 @@ import numpy as np
 from celflow import parallel
 from celflow.images import read_image
 from celflow.manifest import Examples
-from celflow.representations import flattened
+from stages.models.cartoonizer.representations import flattened
 
 SIDE = 288  # px, the shorter side of pictures that crops are taken from
 SHOWN = 256  # px, of the pictures that are measured and shown

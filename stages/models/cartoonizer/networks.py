@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
-from celflow import representations
-from celflow.representations import EPSILON, RADIUS
+from stages.models.cartoonizer import representations
+from stages.models.cartoonizer.representations import EPSILON, RADIUS
 
 START = keras.initializers.HeNormal(seed=1)
 STRIDE = 4  # px; what a picture's sides must be a multiple of
@@ -59,7 +59,7 @@ def generator(channels: int, blocks: int, residual: bool = True) -> keras.Model:
 
 
 def guided_filter(guide: Any, x: Any, radius: int, epsilon: Any) -> Any:
-    """`celflow.representations.guided_filter` of tensors, float32 [N, H, W, C]."""
+    """`stages.models.cartoonizer.representations.guided_filter` of tensors, float32 [N, H, W, C]."""
 
     def mean(tensor: Any) -> Any:  # padding does not count in it
         for window in ((2 * radius + 1, 1), (1, 2 * radius + 1)):

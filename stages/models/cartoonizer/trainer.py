@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from celflow.superpixels import structure
+from stages.models.cartoonizer.superpixels import structure
 from stages.models.cartoonizer.config import CartoonizerConfig
 from stages.models.cartoonizer.features import Features, gradients
 from stages.models.cartoonizer.graph import drawing_of

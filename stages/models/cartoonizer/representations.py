@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from celflow.superpixels import Method, structure
+from stages.models.cartoonizer.superpixels import Method, structure
 
 ALPHA = 0.8  # share of the luminance in the texture (section 3.3)
 LUMINANCE = (0.299, 0.587, 0.114)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.data import astronaut
 
-from celflow import representations, superpixels
+from stages.models.cartoonizer import representations, superpixels
 
 PHOTO = astronaut()[100:196, 180:308]
 
