@@ -41,12 +41,15 @@ def recalls(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """float [C]: share of each class's pictures that are recognised, NaN where it has none."""
     table = confusion(truth, scores)
     with np.errstate(invalid="ignore"):
-        return table.diagonal() / table.sum(axis=1)
+        shares: np.ndarray = table.diagonal() / table.sum(axis=1)
+        return shares
 
 
 def confusion(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """int [C, C]: rows are the true classes, columns the answers."""
-    return sk.confusion_matrix(truth, scores.argmax(axis=1), labels=range(scores.shape[1]))
+    answered, classes = scores.argmax(axis=1), range(scores.shape[1])
+    table: np.ndarray = sk.confusion_matrix(truth, answered, labels=classes)
+    return table
 
 
 def log_loss(truth: np.ndarray, scores: np.ndarray) -> float:
@@ -208,7 +211,7 @@ def edge_f1(true: np.ndarray, ours: np.ndarray) -> float:
     edges = [cv2.Canny(pixels, *CANNY) > 0 for pixels in (true, ours)]
     if not (edges[0].any() and edges[1].any()):
         return float(not (edges[0].any() or edges[1].any()))
-    near = [cv2.dilate(np.uint8(e), np.ones((3, 3), np.uint8)) > 0 for e in edges]
+    near = [cv2.dilate(e.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0 for e in edges]
     precision, recall = near[0][edges[1]].mean(), near[1][edges[0]].mean()
     return float(2 * precision * recall / max(precision + recall, 1e-9))
 

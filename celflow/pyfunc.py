@@ -1,6 +1,7 @@
 """How MLflow loads a registered SavedModel: `mlflow.pyfunc.load_model("models:/NAME@champion")`."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ class SavedModelFunc:
         self._loaded = tf.saved_model.load(str(folder))
         self._predict = self._loaded.signatures["serving_default"]
 
-    def predict(self, model_input: pd.DataFrame, params: dict | None = None) -> pd.DataFrame:
+    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Of the encoded pictures in the column `image_bytes`: scores, a column a class.
 
         A picture model answers with PNG files in a column `image_png`. It is asked one at a time,

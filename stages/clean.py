@@ -146,9 +146,9 @@ def run(params: Params) -> None:
                 params.data.backend,
             )
     write_json(Path("reports/clean.json"), report)
-    for dataset, part in report.items():
+    for name, part in report.items():
         print(
-            f"{dataset}: {part['seen']} files, {sum(part['passed'].values())} passed; "
+            f"{name}: {part['seen']} files, {sum(part['passed'].values())} passed; "
             f"quarantine {part['quarantined']}; repaired {part['repaired']}"
         )
 

@@ -60,7 +60,8 @@ def near_duplicate_groups(
             columns.append(np.array([i]))
     edges = (np.concatenate(rows), np.concatenate(columns))
     graph = coo_matrix((np.ones(len(edges[0])), edges), shape=(len(bits), len(bits)))
-    return connected_components(graph, directed=False)[1]
+    groups: np.ndarray = connected_components(graph, directed=False)[1]
+    return groups
 
 
 def assign(
@@ -82,8 +83,8 @@ def assign(
     rest = np.flatnonzero(splits == "train")
     for split, share in shares.items():
         folds = StratifiedGroupKFold(max(2, round(1 / share)), shuffle=True, random_state=seed)
-        splits = folds.split(rest, labels[rest], groups[rest])
-        chosen = _most_even([held for _, held in splits], labels[rest], share)
+        held_out_folds = folds.split(rest, labels[rest], groups[rest])
+        chosen = _most_even([held for _, held in held_out_folds], labels[rest], share)
         splits[rest[chosen]] = split
         rest = np.delete(rest, chosen)
     return splits
@@ -96,7 +97,7 @@ def _most_even(folds: list[np.ndarray], labels: np.ndarray, share: float) -> np.
     def worst(held: np.ndarray) -> float:
         shares = [np.sum(labels[held] == n) / total for n, total in zip(names, totals, strict=True)]
         # A class that is absent, or all gone, would make the split useless.
-        return max(abs(s - share) + (s in (0.0, 1.0)) for s in shares)
+        return float(max(abs(s - share) + (s in (0.0, 1.0)) for s in shares))
 
     return min(folds, key=worst)
 

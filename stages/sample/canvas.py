@@ -304,7 +304,7 @@ def _blurred(mask: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _flat(paint: Paint) -> Colour:
-    return paint if isinstance(paint[0], int) else mix(paint[0], paint[1], 0.5)  # type: ignore
+    return paint if isinstance(paint[0], int) else mix(paint[0], paint[1], 0.5)
 
 
 def _fixed(polygon: np.ndarray) -> np.ndarray:

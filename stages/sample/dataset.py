@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from stages.sample.faulty_files import add_faulty_files
 from stages.sample.photos import SOURCES, photo, read_source, spread_crops
 from stages.sample.scenes import SCENES
 
-Job = tuple[Callable[..., np.ndarray], tuple]  # what draws a picture, and its arguments but `rng`
+Job = tuple[Callable[..., np.ndarray], tuple[Any, ...]]  # what draws a picture, and its arguments but `rng`
 
 
 def make_sample(folder: Path, params: SampleConfig, backend: str = "loky") -> None:

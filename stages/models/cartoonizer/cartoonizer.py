@@ -55,13 +55,14 @@ class Cartoonizer(ImageToImage[CartoonizerConfig]):
             Crops(paths_of(splits["train"], label), config.image_size) for label in LABELS
         )
         count = STYLE_CROPS if config.weights.style > 0 else 1
-        styles = [
+        photo_styles, drawing_styles = (
             features.style_features_of(
                 [without_rim(crop) for crop in crops(np.random.default_rng(seed), count)]
             )
             for crops in (photos, drawings)
-        ]
-        trainer = Trainer(config, features, *styles, init_key=f"train.{self.name}.init")
+        )
+        init_key = f"train.{self.name}.init"
+        trainer = Trainer(config, features, photo_styles, drawing_styles, init_key)
         flat = photos.flattened(self.params.data.backend) if config.pretrain else photos
         shown = [square(path) for path in paths_of(splits["val"], "photo")[:STRIPS]]
 

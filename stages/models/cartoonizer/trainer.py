@@ -141,7 +141,7 @@ class Trainer:
         return np.stack([structure(one, self.config.superpixels) for one in pixels])
 
     @tf.function
-    def pretrain_step(self, photos: tf.Tensor, flat: tf.Tensor) -> dict:
+    def pretrain_step(self, photos: tf.Tensor, flat: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step of the generator alone, from photos to flat ones, both uint8 [N, S, S, 3].
 
         By pixels and their differences, so that borders stay sharp; and by `structure`, `colour`
@@ -162,7 +162,7 @@ class Trainer:
         return {"pretrain_loss": loss, **terms}
 
     @tf.function
-    def train_step(self, photos: tf.Tensor, drawings: tf.Tensor, weights: tf.Tensor) -> dict:
+    def train_step(self, photos: tf.Tensor, drawings: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step of all three networks on uint8 [N, S, S, 3] each; weights of the texture."""
         x, d = to_unit(photos), to_unit(drawings)
         with tf.GradientTape() as tape:

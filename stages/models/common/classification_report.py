@@ -9,6 +9,7 @@ matplotlib.use("Agg")
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from PIL import Image
 
 from celflow import metrics
@@ -28,7 +29,7 @@ def draw(test: Examples, scores: np.ndarray, mistakes: int) -> dict[str, bytes]:
     }
 
 
-def png(figure: plt.Figure) -> bytes:
+def png(figure: Figure) -> bytes:
     """PNG bytes of a figure, which is closed.
 
     No date or version in the file, so that the same results make the same bytes.
@@ -48,7 +49,7 @@ def curves(test: Examples, scores: np.ndarray) -> dict[str, pd.DataFrame]:
     }
 
 
-def curves_figure(curves: dict[str, pd.DataFrame]) -> plt.Figure:
+def curves_figure(curves: dict[str, pd.DataFrame]) -> Figure:
     """ROC, precision-recall and reliability side by side."""
     figure, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
     for axis, kind in zip(axes, ("roc", "pr", "reliability"), strict=True):
@@ -59,7 +60,7 @@ def curves_figure(curves: dict[str, pd.DataFrame]) -> plt.Figure:
     return figure
 
 
-def confusion_figure(table: np.ndarray, labels: list[str]) -> plt.Figure:
+def confusion_figure(table: np.ndarray, labels: list[str]) -> Figure:
     """The confusion matrix, int [C, C], as a picture."""
     side = 2.5 + 0.4 * len(labels)
     figure, axes = plt.subplots(figsize=(side, side), layout="constrained")
@@ -74,7 +75,7 @@ def confusion_figure(table: np.ndarray, labels: list[str]) -> plt.Figure:
     return figure
 
 
-def mistakes_sheet(test: Examples, scores: np.ndarray, count: int, columns: int = 6) -> plt.Figure:
+def mistakes_sheet(test: Examples, scores: np.ndarray, count: int, columns: int = 6) -> Figure:
     """A sheet of the wrong answers, the surest first, `count` of them at most."""
     names = metrics.answers(test.labels, scores)
     wrong = np.flatnonzero(scores.argmax(axis=1) != test.truth)

@@ -52,7 +52,7 @@ def fit(
     keras_files.save(network, folder / MODEL_FILE)
 
 
-class _Epochs(keras.utils.PyDataset):  # type: ignore[misc]
+class _Epochs(keras.utils.PyDataset):
     """The batches of one epoch after another, as `model.fit` wants them."""
 
     def __init__(self, batches_of: Callable[[int], Batches]) -> None:
@@ -71,7 +71,7 @@ class _Epochs(keras.utils.PyDataset):  # type: ignore[misc]
         return self._batches[index]
 
 
-class _EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
+class _EpochEnd(keras.callbacks.Callback):
     """Measures, logs and stops; keeps the history, which Keras's EarlyStopping would forget."""
 
     def __init__(

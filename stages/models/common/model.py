@@ -111,7 +111,7 @@ class Classifier(Model[Config]):
             calibration must not move.
     """
 
-    tasks = ("cartoon_or_photo", "characters")
+    tasks: ClassVar[tuple[Task, ...]] = ("cartoon_or_photo", "characters")
     is_calibrated: ClassVar[bool] = True
     has_threshold: ClassVar[bool] = False
 
@@ -163,7 +163,7 @@ class Classifier(Model[Config]):
 class ImageToImage(Model[Config]):
     """A model that answers a picture with a picture."""
 
-    tasks = ("sketch", "cartoonize")
+    tasks: ClassVar[tuple[Task, ...]] = ("sketch", "cartoonize")
 
     @abstractmethod
     def predictor(self, folder: Path) -> ImagePredictor:

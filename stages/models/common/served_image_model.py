@@ -6,6 +6,7 @@ does not grow with it.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -88,7 +89,7 @@ class ServedImageModel(tf.Module):
         }
         tf.saved_model.save(self, str(folder), signatures=signatures)
 
-    def _signature(self, pixels: bool, inputs: tuple[str, ...], draw: Callable) -> Callable:
+    def _signature(self, pixels: bool, inputs: tuple[str, ...], draw: Callable[..., tf.Tensor]) -> Callable[..., Any]:
         picture = (
             tf.TensorSpec([None, None, None, 3], tf.uint8, "pixels")
             if pixels

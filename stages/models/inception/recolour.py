@@ -18,7 +18,7 @@ def recoloured(face: np.ndarray, turn: int) -> np.ndarray:
     hue, saturation, value = cv2.split(cv2.cvtColor(face, cv2.COLOR_RGB2HSV))
     reddish = (hue >= SKIN[0]) | (hue <= SKIN[1])
     pale = (saturation >= PALE[0]) & (saturation <= PALE[1])
-    skin = cv2.medianBlur(np.float32(reddish & pale & (value >= LIT)), 5)
+    skin = cv2.medianBlur((reddish & pale & (value >= LIT)).astype(np.float32), 5)
     skin = cv2.GaussianBlur(skin, (0, 0), 1.0)[..., None]
     hue = ((hue.astype(int) + 45 * turn) % 180).astype(np.uint8)
     turned = cv2.cvtColor(cv2.merge([hue, saturation, value]), cv2.COLOR_HSV2RGB)
