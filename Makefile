@@ -24,6 +24,7 @@ test: .venv/installed ## The whole test suite, in two processes.
 lint: .venv/installed ## Formatter, linter, types.
 	ruff format --check .
 	ruff check .
+	lint-imports
 	mypy
 
 format: .venv/installed
@@ -42,7 +43,7 @@ lock: ## Write requirements.lock anew from pyproject.toml (needs uv).
 		--extra dev pyproject.toml --output-file requirements.lock
 
 clean: ## Remove what the pipeline and the servers made; the installed environment stays.
-	rm -rf data models runs exports registered checkpoints plots \
+	rm -rf data models exports registered checkpoints plots \
 		served logs mlflow.db* mlartifacts .dvc/cache .dvc/tmp
 
 .venv/installed: requirements.lock pyproject.toml

@@ -18,12 +18,12 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
+from stages.models.features import Features
 
 from celflow import errors, representations, superpixels
 from celflow.images import encode_png
 from stages import manifest, sample
 from stages.models import Draw, cartoonizer, network
-from stages.models.features import Features
 
 SHEET = Path(__file__).parents[1] / "docs/cartoonizer.png"
 SHOWN = ("astronaut", "chelsea", "coffee", "rocket")

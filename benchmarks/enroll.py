@@ -14,13 +14,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from stages.models.gallery import Gallery
 
-from celflow import errors
+from celflow import errors, manifest
 from celflow.params import load
-from celflow import manifest
 from stages import models
 from stages.models import network
-from stages.models.gallery import Gallery
 
 MODEL = "character_embedding"
 FACES = (1, 2, 3, 5, 10, 20)

@@ -26,11 +26,11 @@ from rich.table import Table
 from celflow import metrics
 from celflow.files import write_bytes, write_json
 from celflow.images import encode_png
+from celflow.manifest import Examples
 from celflow.params import Split
+from stages.models import Draw, sketches, sketchify, unet, weights
 from stages.sample.cast import CAST
 from stages.sample.drawings import draw_illustration
-from celflow.manifest import Examples
-from stages.models import Draw, sketches, sketchify, unet, weights
 from stages.split import deal, fingerprint, near_groups
 
 KNOBS = {

@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from celflow import errors, metrics, parallel
+from celflow.manifest import Examples, Split, images_in
 from celflow.params import Params, Tap, Transfer, load
 from stages import split
-from celflow.manifest import Split, Examples, images_in
 from stages.models import network, transfer
 
 PICTURE = Path(__file__).parents[1] / "docs/tap.png"

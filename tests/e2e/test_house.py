@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from stages.models import FAMILIES
+from celflow.params import load
 
-from .conftest import LEFT_OUT, SMALL, House, clone, fetch
+from .conftest import LEFT_OUT, ROOT, SMALL, House, clone, fetch
 
 pytestmark = pytest.mark.slow
-MODELS = [model for model in FAMILIES if model not in LEFT_OUT]
+MODELS = [model for model in load(ROOT / "params.yaml").models if model not in LEFT_OUT]
 
 
 def test_a_second_clone_gets_the_same_figures(trained, tmp_path):
@@ -26,6 +26,28 @@ def test_a_second_clone_gets_the_same_figures(trained, tmp_path):
 
 def test_nothing_changed_means_nothing_runs(trained):
     assert "up to date" in trained.run("dvc", "repro").stdout
+
+
+@pytest.mark.parametrize(
+    ("edited", "models"),
+    [
+        ("stages/models/xception/xception.py", {"xception"}),
+        ("stages/models/sketchify/unet.py", {"sketchify"}),
+        ("stages/models/cartoonizer/card.md", {"cartoonizer"}),
+        ("stages/models/inception/gallery.py", {"character_embedding"}),
+        ("stages/models/common/augment.py", set(MODELS)),
+    ],
+)
+def test_an_edit_names_the_stages_of_its_models(trained, edited, models):
+    path = trained.folder / edited
+    before = path.read_bytes()
+    path.write_bytes(before + b"\n# edited\n")
+    try:
+        status = json.loads(trained.run("dvc", "status", "--json").stdout)
+    finally:
+        path.write_bytes(before)
+    stages = {f"{stage}@{m}" for stage in ("train", "evaluate", "export") for m in models}
+    assert set(status) == stages
 
 
 def test_dvc_shows_what_there_is(trained):

@@ -3,6 +3,7 @@
 import io
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import yaml
 from PIL import Image, ImageDraw
 
 from celflow.params import Params, load
+from stages.models.common import table
+from stages.models.common.model import Model
 
 ROOT = Path(__file__).parents[2]
 CHANGES = {
@@ -54,6 +57,14 @@ def merge(content: dict, changes: dict) -> None:
             merge(content[key], value)
         else:
             content[key] = value
+
+
+def make_model(name: str, **config: object) -> Model[Any]:
+    """The model `name` of the project's own params.yaml, with some settings changed."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["data"]["backend"] = "threading"
+    content["train"][name] |= config
+    return table.create(name, Params.model_validate(content))
 
 
 class Project:

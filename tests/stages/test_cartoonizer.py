@@ -7,15 +7,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from stages.models.features import Features, kernel_distance
+from stages.models.whitebox import REACH, discriminator, generator, guided_filter, refined
 
-from stages.models.cartoonizer import representations
 from celflow.errors import UserError
 from celflow.images import encode_png
 from celflow.params import load
 from stages import clean, facecrop, manifest, split
 from stages.models import cartoonizer, weights
-from stages.models.features import Features, kernel_distance
-from stages.models.whitebox import REACH, discriminator, generator, guided_filter, refined
+from stages.models.cartoonizer import representations
 
 TINY = {
     "init": "none", "image_size": 96, "channels": 4, "blocks": 1, "judge_channels": 4,

@@ -12,8 +12,8 @@ from stages import clean
 from .conftest import encoded, flat_drawing, grainy_photo
 
 
-def run(project, **knobs):
-    clean.run(project.configure({"clean": knobs}))
+def run(project, **config):
+    clean.run(project.configure({"clean": config}))
     return json.loads(Path("reports/clean.json").read_text())
 
 
@@ -30,9 +30,9 @@ def test_rubbish_goes_to_quarantine_by_name_and_nothing_is_deleted(project):
     project.put("cartoon_or_photo/cartoon/torn.png", flat_drawing(77))
     project.put("cartoon_or_photo/photo/torn.png", flat_drawing(77))
     before = sorted(project.raw.rglob("*"))
-    part = run(project)["cartoon_or_photo"]
+    report = run(project)["cartoon_or_photo"]
 
-    reasons = {one["file"]: one["reason"] for one in part["quarantine"]}
+    reasons = {one["file"]: one["reason"] for one in report["quarantine"]}
     assert reasons == {
         "photo/empty.jpg": "empty",
         "photo/cut.jpg": "truncated",
@@ -42,13 +42,14 @@ def test_rubbish_goes_to_quarantine_by_name_and_nothing_is_deleted(project):
         "cartoon/torn.png": "conflicting_label",
         "photo/torn.png": "conflicting_label",
     }
-    assert part["quarantined"]["conflicting_label"] == 2
-    assert part["seen"] == sum(part["passed"].values()) + len(reasons)
-    assert all(one["why"] for one in part["quarantine"])
+    assert report["quarantined"]["conflicting_label"] == 2
+    assert report["seen"] == sum(report["passed"].values()) + len(reasons)
+    assert all(one["why"] for one in report["quarantine"])
     assert sorted(project.raw.rglob("*")) == before
     held = {path.name for path in Path("data/quarantine").rglob("*") if path.is_file()}
     assert held == {file.split("/")[1] for file in reasons}
-    assert len(list(Path("data/clean/cartoon_or_photo/photo").iterdir())) == part["passed"]["photo"]
+    passed = list(Path("data/clean/cartoon_or_photo/photo").iterdir())
+    assert len(passed) == report["passed"]["photo"]
 
 
 def test_repairs_are_made_and_counted(project):
@@ -63,9 +64,9 @@ def test_repairs_are_made_and_counted(project):
     project.put("cartoon_or_photo/photo/deep.png", encoded(Image.fromarray(deep), "PNG"))
     project.put("cartoon_or_photo/cartoon/clear.png", Image.new("RGBA", (30, 30), (255, 0, 0, 90)))
     project.put("cartoon_or_photo/photo/large.jpg", grainy_photo(63).resize((300, 200)))
-    part = run(project, max_side=200)["cartoon_or_photo"]
+    report = run(project, max_side=200)["cartoon_or_photo"]
     kinds = ("transparent", "exif_rotated", "cmyk", "wrong_extension", "16_bit", "shrunk")
-    assert part["repaired"] == dict.fromkeys(kinds, 1)
+    assert report["repaired"] == dict.fromkeys(kinds, 1)
     folder = Path("data/clean/cartoon_or_photo/photo")
     assert read_image(folder / "turned.jpg.png").pixels.shape == (96, 80, 3)
     assert read_image(folder / "large.jpg.png").pixels.shape == (133, 200, 3)
@@ -78,9 +79,9 @@ def test_the_published_policy_wants_a_jfif_header(project):
     project.put("cartoon_or_photo/cartoon/kept.jpg", flat_drawing(90))
     for name in ("aki", "beni"):
         project.put(f"characters/{name}/kept.jpg", flat_drawing(len(name)))
-    part = run(project, policy="jfif")
-    assert part["cartoon_or_photo"]["passed"] == {"cartoon": 1, "photo": 14}
-    why = part["cartoon_or_photo"]["quarantine"][0]["why"]
+    report = run(project, policy="jfif")
+    assert report["cartoon_or_photo"]["passed"] == {"cartoon": 1, "photo": 14}
+    why = report["cartoon_or_photo"]["quarantine"][0]["why"]
     assert "JFIF" in why
 
 

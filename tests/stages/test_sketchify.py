@@ -165,7 +165,11 @@ def test_a_killed_fit_ends_with_the_same_weights(fitted, splits, tmp_path):
         sketchify.fit(params(), splits, tmp_path / "model", tmp_path / "scratch", kill)
     logged.clear()
     sketchify.fit(
-        params(), splits, tmp_path / "model", tmp_path / "scratch", lambda *line: logged.append(line)
+        params(),
+        splits,
+        tmp_path / "model",
+        tmp_path / "scratch",
+        lambda *line: logged.append(line),
     )
     assert logged == fitted[1]
     whole, resumed = (

@@ -7,13 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from celflow import manifest
 from celflow.errors import UserError
-from celflow.params import Split
-from stages import clean, facecrop, manifest, split
+from celflow.params import SplitConfig
+from stages import clean, facecrop, split
 
 from .conftest import encoded, grainy_photo
 
-KNOBS = Split(test=0.2, val=0.15, near=6, source="", test_sources=None, hold_back=[])
+CONFIG = SplitConfig(
+    test=0.2, val=0.15, max_hamming_distance=6, source="", test_sources=None, held_out_classes=[]
+)
 
 
 def prepare(project, changes=None):
@@ -38,7 +41,7 @@ def test_a_manifest_is_stratified_seeded_and_complete(project):
     splits = manifest.read("characters")
     assert splits["test"].labels == ["aki", "beni"]
     assert set(splits["train"].truth) == {0, 1}
-    assert all(Path(path).is_file() for part in splits.values() for path in part.paths)
+    assert all(Path(path).is_file() for examples in splits.values() for path in examples.paths)
 
 
 def test_near_duplicates_and_sources_stay_together(project):
@@ -104,24 +107,24 @@ def test_reading_before_splitting(project):
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=30), st.integers(0, 10))
-def test_likeness_is_symmetric_and_chains(hashes, near):
-    groups = split.near_groups(hashes, [None] * len(hashes), near)
+def test_near_duplicates_are_symmetric_and_chain(hashes, distance):
+    groups = split.near_duplicate_groups(hashes, [None] * len(hashes), distance)
     for i, a in enumerate(hashes):
         for j, b in enumerate(hashes):
-            if (a ^ b).bit_count() <= near:
+            if (a ^ b).bit_count() <= distance:
                 assert groups[i] == groups[j]
 
 
 def test_far_pictures_are_apart_and_sources_tie():
-    groups = split.near_groups([0, 2**64 - 1, 0xFF], ["x", "x", None], 6)
+    groups = split.near_duplicate_groups([0, 2**64 - 1, 0xFF], ["x", "x", None], 6)
     assert groups[0] == groups[1] != groups[2]
 
 
 @given(st.integers(0, 1000), st.integers(6, 40), st.integers(1, 4))
-def test_dealing_never_tears_a_group(seed, per_class, size):
+def test_assigning_never_tears_a_group(seed, per_class, size):
     labels = np.repeat(["a", "b"], per_class * size)
     groups = np.repeat(np.arange(2 * per_class), size)
-    splits = split.deal(labels, groups, KNOBS, seed)
+    splits = split.assign(labels, groups, CONFIG, seed)
     for group in np.unique(groups):
         assert len(set(splits[groups == group])) == 1
     for label in ("a", "b"):

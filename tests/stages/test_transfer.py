@@ -13,9 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from celflow.errors import UserError
+from celflow.manifest import Examples
 from celflow.params import CharacterEmbedding, Params, Transfer, load
 from stages import models
-from celflow.manifest import Examples
 
 from .conftest import ROOT
 
@@ -152,9 +152,9 @@ def test_features_are_computed_once_and_frozen_layers_stay(pictures, capsys):
 @pytest.mark.slow
 def test_encodings_know_their_own_and_say_unknown(pictures):
     import tensorflow as tf
+    from stages.models.gallery import UNKNOWN, Gallery
 
     from stages.models import character_embedding, network
-    from stages.models.gallery import UNKNOWN, Gallery
 
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["train"]["character_embedding"] = KNOBS | {
@@ -185,8 +185,9 @@ def test_encodings_know_their_own_and_say_unknown(pictures):
 
 
 def test_recoloured_faces_are_classes_of_their_own(pictures):
-    from stages.models import character_embedding, network, transfer
     from stages.models.recolour import TURNS, recoloured
+
+    from stages.models import character_embedding, network, transfer
 
     params = load(ROOT / "params.yaml").train.character_embedding
     knobs = params.model_copy(update=KNOBS | {"recoloured": 0.5})

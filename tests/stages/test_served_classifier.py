@@ -1,3 +1,5 @@
+"""Classifiers as they are served, the colour count for all: files in, scores out."""
+
 import json
 from pathlib import Path
 
@@ -5,47 +7,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from celflow.errors import UserError
 from celflow.images import encode_png
-from celflow.params import load
-from stages import models
-from stages.models import colours, graph
+from stages.models.common import image_ops
 
-from .conftest import ROOT, flat_drawing, grainy_photo
+from .conftest import flat_drawing, grainy_photo, make_model
 
-
-def test_the_tables_agree():
-    params = load(ROOT / "params.yaml")
-    assert list(params.models) == list(models.FAMILIES)
-    assert set(type(params.train).model_fields) == set(models.FAMILIES)
-
-
-def test_an_unknown_model_is_named():
-    with pytest.raises(UserError, match=r"no model 'vgg': there are colours"):
-        models.family("vgg")
-
-
-@pytest.mark.parametrize(
-    ("model", "task", "does"),
-    [("xception", "sketch", "classifies pictures"), ("sketchify", "characters", "draws pictures")],
-)
-def test_a_task_of_the_other_kind_is_refused(model, task, does):
-    with pytest.raises(UserError, match=f"{model} {does}: .* can't be '{task}'"):
-        models.check_task(model, task)
-
-
-def test_every_model_of_the_table_has_a_task_of_its_kind():
-    for model, line in load(ROOT / "params.yaml").models.items():
-        models.check_task(model, line.task)
+CONFIG = {"colours": 64, "side": 128}
 
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     """The colour count as a SavedModel, loaded again."""
     folder = tmp_path_factory.mktemp("colours")
-    knobs = {"threshold": 0.3, "slope": 20.0, "colours": 64, "side": 128}
-    (folder / "model.json").write_text(json.dumps(knobs))
-    colours.export(folder, ["cartoon", "photo"]).save(folder / "saved_model")
+    (folder / "model.json").write_text(json.dumps({"threshold": 0.3, "slope": 20.0}))
+    model = make_model("colours", **CONFIG)
+    model.export(folder, ["cartoon", "photo"]).save(folder / "saved_model")
     return folder, tf.saved_model.load(str(folder / "saved_model"))
 
 
@@ -58,7 +34,7 @@ def test_graph_and_opencv_agree(classifier, tmp_path):
         picture.save(paths[-1])
     data = tf.constant([Path(path).read_bytes() for path in paths])
     answer = loaded.signatures["serving_default"](image_bytes=data)
-    ours, theirs = answer["scores"].numpy(), colours.predict(folder, paths)
+    ours, theirs = answer["scores"].numpy(), make_model("colours", **CONFIG).predict(folder, paths)
     assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).all()
     # OpenCV rounds its weights from other floats: a pixel in 10 000 may differ by 1.
     assert np.abs(ours - theirs).max() < 0.01
@@ -101,6 +77,6 @@ def test_an_empty_batch_gives_an_empty_answer(classifier):
 
 
 def test_resize_keeps_flat_colour_and_range(noise):
-    flat = graph.resize(tf.constant(np.full((50, 20, 3), 200, np.uint8)), 32)
+    flat = image_ops.resize(tf.constant(np.full((50, 20, 3), 200, np.uint8)), 32)
     assert (flat.numpy() == 200).all()
-    assert graph.resize(tf.constant(noise(7, 500)), 16).shape == (16, 16, 3)
+    assert image_ops.resize(tf.constant(noise(7, 500)), 16).shape == (16, 16, 3)

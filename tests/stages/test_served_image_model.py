@@ -1,4 +1,4 @@
-"""The frame of the picture models: any size, no seams, clear errors."""
+"""Image-to-image models as they are served: any size, no seams, clear errors."""
 
 import io
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from celflow.images import encode_png, open_image
-from stages.models.picture import PictureModel, tiled
+from stages.models.common.served_image_model import ServedImageModel, tiled
 
 REACH = 6
 
@@ -33,9 +33,9 @@ def picture(height: int, width: int) -> np.ndarray:
 def test_tiles_leave_no_seam(height, width, tile):
     image = tf.constant(picture(height, width))
     whole = tiled(image, smooth, 2, REACH, tile=1000)
-    splits = tiled(image, smooth, 2, REACH, tile=tile)
-    assert splits.shape == image.shape
-    assert np.abs(whole.numpy().astype(int) - splits.numpy()).max() <= 1
+    parts = tiled(image, smooth, 2, REACH, tile=tile)
+    assert parts.shape == image.shape
+    assert np.abs(whole.numpy().astype(int) - parts.numpy()).max() <= 1
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,8 @@ def served(tmp_path_factory):
     def draw(image: tf.Tensor, strength: tf.Tensor = 1.0) -> tf.Tensor:
         return tiled(image, lambda x: strength * smooth(x), 2, REACH)
 
-    ways = {"serving_default": ((), draw), "pixels": ((), draw), "styled": (("strength",), draw)}
-    PictureModel(ways, None).save(folder)
+    plain = dict.fromkeys(("serving_default", "pixels"), ((), draw))
+    ServedImageModel({**plain, "styled": (("strength",), draw)}, []).save(folder)
     return tf.saved_model.load(str(folder)).signatures
 
 

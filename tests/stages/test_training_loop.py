@@ -1,4 +1,4 @@
-"""What all Keras classifiers share: the loop that trains them, and what it saves on the way."""
+"""The fast training loop: that it learns what `model.fit` does, and what it saves on the way."""
 
 import threading
 import time
@@ -8,8 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from celflow.params import Augment
-from stages.models import network
+from stages.models.common import keras_files, training_loop
+from stages.models.common.config import AugmentConfig
+from stages.models.common.training_batches import AugmentedBatches
+from stages.models.common.training_loop import TrainingState
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (22, 8, 8, 3), dtype=np.uint8)
 TRUTH = np.arange(22) % 3
@@ -27,14 +29,14 @@ def tiny() -> keras.Model:
 
 
 def test_the_loop_learns_what_fit_does():
-    batches = network.Batches(PIXELS, TRUTH, 8, Augment(), 0, 0)
+    batches = AugmentedBatches(PIXELS, TRUTH, 8, AugmentConfig(), 0, 0)
     ours, theirs = tiny(), tiny()
-    figures = network.train_on(ours, batches)
-    pixels, targets, each = (
-        np.concatenate(part) for part in zip(*(batches[i] for i in range(3)), strict=True)
+    metrics = training_loop.train_epoch(ours, batches)
+    pixels, targets, weights = (
+        np.concatenate(column) for column in zip(*(batches[i] for i in range(3)), strict=True)
     )
-    fitted = theirs.fit(pixels, targets, 8, 1, 0, sample_weight=each, shuffle=False)
-    assert figures == pytest.approx({k: v[0] for k, v in fitted.history.items()}, rel=1e-5)
+    fitted = theirs.fit(pixels, targets, 8, 1, 0, sample_weight=weights, shuffle=False)
+    assert metrics == pytest.approx({k: v[0] for k, v in fitted.history.items()}, rel=1e-5)
     for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
@@ -61,24 +63,24 @@ class Counted:
 
 def test_batches_come_in_order_and_few_of_them_wait():
     batches = Counted()
-    for index, (batch,) in enumerate(network.ahead(batches)):
+    for index, (batch,) in enumerate(training_loop.prefetch(batches)):
         assert batch == index
-        assert batches.asked <= index + 1 + network.AHEAD
+        assert batches.asked <= index + 1 + training_loop.PREFETCHED
     assert index == 49
 
 
 def test_a_batch_that_cannot_be_made_ends_the_epoch():
     batches = Counted(bad=7)
     with pytest.raises(ValueError, match="no such picture"):
-        for _ in network.ahead(batches):
+        for _ in training_loop.prefetch(batches):
             pass
-    assert batches.asked <= 8 + network.AHEAD
+    assert batches.asked <= 8 + training_loop.PREFETCHED
 
 
 def test_saving_takes_its_share_of_time_and_no_more(tmp_path, monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr(network.time, "monotonic", lambda: clock[0])
-    state = network.State(tiny(), [])
+    monkeypatch.setattr(training_loop.time, "monotonic", lambda: clock[0])
+    state = TrainingState(tiny())
     save = state.network.save
 
     def slow_save(path: Path) -> None:
@@ -95,18 +97,18 @@ def test_saving_takes_its_share_of_time_and_no_more(tmp_path, monkeypatch):
         if clock[0] > before:
             saved.append(epoch)
     assert saved[0] == 0  # so that something is there
-    assert len(saved) > 5 and 3 * len(saved) / clock[0] < network.SAVE_SHARE + 0.01
+    assert len(saved) > 5 and 3 * len(saved) / clock[0] < training_loop.CHECKPOINT_SHARE + 0.01
 
 
 def test_best_weights_come_back_after_a_kill(tmp_path):
-    state = network.State(tiny(), [])
+    state = TrainingState(tiny())
     state.add({"val_loss": 1.0})
     best = state.network.get_weights()
     state.network.set_weights([2 * one for one in best])
     state.add({"val_loss": 2.0})
     state.save(tmp_path)
 
-    again = network.State.load(tmp_path)
+    again = TrainingState.load(tmp_path)
     assert again is not None and len(again.history) == 2
     for kept, true in zip(again.best, best, strict=True):
         assert np.array_equal(kept, true)
@@ -114,6 +116,6 @@ def test_best_weights_come_back_after_a_kill(tmp_path):
     def never(epoch: int) -> dict[str, float]:
         raise AssertionError("patience was over")
 
-    network.run_epochs(again, never, 9, 1, tmp_path, tmp_path, lambda *_: None)
-    ended = keras.models.load_model(tmp_path / network.MODEL_FILE).get_weights()
+    training_loop.run_epochs(again, never, 9, 1, tmp_path, tmp_path, lambda *_: None)
+    ended = keras.models.load_model(tmp_path / keras_files.MODEL_FILE).get_weights()
     assert all(np.array_equal(a, b) for a, b in zip(ended, best, strict=True))

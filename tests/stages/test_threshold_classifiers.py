@@ -1,4 +1,4 @@
-"""The hand-made models: their figures, and that the served graph has the same as OpenCV."""
+"""The threshold classifiers: their features, and that the served graph has the same as OpenCV."""
 
 import json
 from pathlib import Path
@@ -12,16 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celflow.images import encode_png, read_image
-from celflow.params import load
-from stages import models
 from celflow.manifest import Examples
-from stages.models import colours, edges, gradient, measure, opencv_ops
-from stages.models.graph import decode
+from stages.models.common import opencv_ops
+from stages.models.common.calibration import Calibration
+from stages.models.common.image_ops import decode
+from stages.models.threshold_classifiers import MODELS, colours, edges, gradient
+from stages.models.threshold_classifiers.threshold_classifier import scores_of
 
-from .conftest import ROOT, flat_drawing, grainy_photo
+from .conftest import flat_drawing, grainy_photo, make_model
 
-NAMES = ("colours", "gradient", "edges")
-APART = {"colours": 1e-5, "gradient": 1e-5, "edges": 0}  # largest difference of the two figures
+LABELS = ["cartoon", "photo"]
+APART = {"colours": 1e-5, "gradient": 1e-5, "edges": 0}  # largest difference of the two features
 
 
 @st.composite
@@ -116,23 +117,23 @@ def test_share_of_known_pictures(noise):
 
 def test_a_flat_picture_has_no_gradient_and_no_edges(noise):
     flat = np.full((20, 30, 3), 9, np.uint8)
-    assert gradient.likeness(flat, 64, 6, 250.0) == 1.0
-    assert gradient.likeness(noise(64, 64), 64, 6, 250.0) < 0.5
+    assert gradient.histogram_correlation(flat, 64, 6, 250.0) == 1.0
+    assert gradient.histogram_correlation(noise(64, 64), 64, 6, 250.0) < 0.5
     assert edges.lost_edges(flat, 5, 10) == 0
     assert edges.lost_edges(noise(64, 64), 5, 10) > 200
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MODELS)
 def test_threshold_lies_in_the_gap_on_either_side(name):
-    model = models.family(name).MODEL
+    model = make_model(name)
     values = np.array([0.1, 0.2, 0.6, 0.9])
     is_cartoon = values > 0.5 if model.cartoons == "above" else values < 0.5
     assert model.best_threshold(values, is_cartoon) == pytest.approx(0.4)
-    assert model.best_threshold(np.full(4, 0.3), is_cartoon) == model.published
+    assert model.best_threshold(np.full(4, 0.3), is_cartoon) == model.published_threshold
 
 
 def test_scores_pass_a_half_at_the_threshold():
-    scores = measure.scores_of(np.array([0.3, 0.4, 0.5, -1e9, 1e9]), 0.4, 20.0)
+    scores = scores_of(np.array([0.3, 0.4, 0.5, -1e9, 1e9]), 0.4, 20.0)
     assert scores[:, 0] == pytest.approx([0.119, 0.5, 0.881, 0, 1], abs=1e-3)
     assert scores.sum(axis=1) == pytest.approx(1)
 
@@ -150,23 +151,17 @@ def files(tmp_path_factory) -> list[str]:
 @pytest.mark.parametrize(
     "threshold, expected", [("tuned", None), ("published", "published"), (0.5, 0.5)]
 )
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MODELS)
 def test_fit_predict_and_graph_agree(name, threshold, expected, files, tmp_path):
-    params = load(ROOT / "params.yaml")
-    changes = {"threshold": threshold} | ({} if name == "edges" else {"side": 128})
-    knobs = getattr(params.train, name).model_copy(update=changes)
-    data = params.data.model_copy(update={"backend": "threading"})
-    params = params.model_copy(
-        update={"train": params.train.model_copy(update={name: knobs}), "data": data}
-    )
-    half = Examples(files, np.array([0] * 8 + [1] * 8), ["cartoon", "photo"])
+    side = {} if name == "edges" else {"side": 128}
+    model = make_model(name, threshold=threshold, **side)
+    half = Examples(files, np.array([0] * 8 + [1] * 8), LABELS)
     logged = {}
-    family = models.family(name)
-    family.fit(params, dict.fromkeys(("train", "val"), half), tmp_path, tmp_path,
-               lambda epoch, figures: logged.update(figures))  # fmt: skip
+    model.fit(dict.fromkeys(("train", "val"), half), tmp_path, tmp_path,
+              lambda epoch, metrics: logged.update(metrics))  # fmt: skip
 
-    theirs = family.predict(tmp_path, files)
-    module = family.export(tmp_path, ["cartoon", "photo"])
+    theirs = model.predict(tmp_path, files)
+    module = model.export(tmp_path, LABELS)
     ours = module.from_bytes(tf.constant([Path(file).read_bytes() for file in files]))["scores"]
     assert ours.numpy() == pytest.approx(theirs, abs=0.01)
     saved = json.loads((tmp_path / "model.json").read_text())
@@ -174,32 +169,31 @@ def test_fit_predict_and_graph_agree(name, threshold, expected, files, tmp_path)
         assert logged["val_accuracy"] == logged["accuracy"] == 1
         assert (theirs.argmax(axis=1) == half.truth).all()
     else:
-        known = family.MODEL.published if expected == "published" else expected
+        known = model.published_threshold if expected == "published" else expected
         assert saved["threshold"] == known
-    assert saved["slope"] * (1 if family.MODEL.cartoons == "above" else -1) > 0
+    assert saved["slope"] * (1 if model.cartoons == "above" else -1) > 0
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("name", NAMES)
-def test_graph_and_opencv_decide_alike_on_real_pictures(real_data, tmp_path, name):
+@pytest.mark.parametrize("name", MODELS)
+def test_graph_and_opencv_decide_alike_on_real_pictures(real_data, name):
     """As published, on both classes; the aim is 99 % of the decisions."""
-    model = models.family(name).MODEL
-    knobs = getattr(load(ROOT / "params.yaml").train, name).model_dump(exclude={"threshold"})
+    model = make_model(name)
     graph = tf.function(
-        lambda data: tf.cast(model.in_graph(decode(data), **knobs), tf.float64),
+        lambda data: tf.cast(model.feature_in_graph(decode(data)), tf.float64),
         input_signature=[tf.TensorSpec([], tf.string)],
     )
     files = sorted((real_data / "cartoon_or_photo").rglob("*.jpg"))[::16]
-    theirs = np.array([model.by_opencv(read_image(file).pixels, **knobs) for file in files])
+    theirs = np.array([model.feature(read_image(file).pixels) for file in files])
     ours = np.array([float(graph(file.read_bytes())) for file in files])
-    assert np.mean((ours > model.published) == (theirs > model.published)) >= 0.99
+    published = model.published_threshold
+    assert np.mean((ours > published) == (theirs > published)) >= 0.99
     assert np.abs(ours - theirs).max() <= APART[name]
 
 
 def test_pixels_and_png_answer_alike(tmp_path):
-    saved = {"threshold": 100, "slope": -0.1, "block": 5, "c": 10}
-    (tmp_path / "model.json").write_text(json.dumps(saved))
-    module = edges.export(tmp_path, ["cartoon", "photo"])
+    (tmp_path / "model.json").write_text(json.dumps({"threshold": 100, "slope": -0.1}))
+    module = make_model("edges", block=5, c=10).servable(tmp_path, LABELS, Calibration())
     pixels = np.asarray(grainy_photo(1))
     by_bytes = module.from_bytes(tf.constant([encode_png(pixels)]))["scores"]
     assert np.array_equal(by_bytes, module.from_pixels(tf.constant(pixels[None]))["scores"])
