@@ -7,7 +7,7 @@ numbers below are therefore of no consequence.
 
 from typing import Any
 
-from google.protobuf import (  # type: ignore[import-untyped]
+from google.protobuf import (
     descriptor_pb2,
     descriptor_pool,
     message_factory,

@@ -2,16 +2,15 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import grpc
 
 from celflow.errors import UserError
 from serving.config_protos import SSLConfig
-from serving.server.config import read_proto
+from serving.server.text_proto import read_text_proto
 
 
-def credentials(path: str) -> Any:
+def credentials(path: str) -> grpc.ServerCredentials | None:
     """gRPC's server credentials of a text protobuf `SSLConfig`; None where `path` is empty.
 
     Raises:
@@ -19,7 +18,7 @@ def credentials(path: str) -> Any:
     """
     if not path:
         return None
-    config = read_proto(Path(path), SSLConfig(), "ssl config")
+    config = read_text_proto(Path(path), SSLConfig(), "ssl config")
     for name in ("server_key", "server_cert", *(("custom_ca",) if config.client_verify else ())):
         if "-----BEGIN" not in getattr(config, name):
             raise UserError(f"ssl config {path} is wrong: {name} must be the text of a PEM file")

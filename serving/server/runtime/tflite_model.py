@@ -10,15 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from serving.protos import meta_graph_pb2
-from serving.server.signature import Signature
+from serving.server.runtime.signature import DEFAULT_SIGNATURE, PREDICT, Signature
 from serving.server.status import StatusError, graph_error, invalid
 from serving.tensors import Array
 
-PREDICT = "tensorflow/serving/predict"
-DEFAULT = "serving_default"
 
-
-def load(file: Path) -> tuple[dict[str, Any], dict[str, Signature]]:
+def load(file: Path) -> tuple[dict[str, meta_graph_pb2.SignatureDef], dict[str, Signature]]:
     """Name to `SignatureDef`, and the signatures; a model without any has one of all its tensors.
 
     Raises:
@@ -31,17 +28,17 @@ def load(file: Path) -> tuple[dict[str, Any], dict[str, Signature]]:
         message = f"{file} is no TensorFlow Lite model: {error}"
         raise StatusError(grpc.StatusCode.INVALID_ARGUMENT, message) from None
     lock = threading.Lock()  # an interpreter has one set of tensors
-    functions: dict[str, _Function] = {
-        name: _Function(interpreter.get_signature_runner(name), lock)
+    runners: dict[str, _Runner] = {
+        name: _Runner(interpreter.get_signature_runner(name), lock)
         for name in interpreter.get_signature_list()
     }
-    functions = functions or {DEFAULT: _Function(_AllTensors(interpreter), lock)}
-    signatures = {name: _signature(name, function) for name, function in functions.items()}
+    runners = runners or {DEFAULT_SIGNATURE: _Runner(_WholeModel(interpreter), lock)}
+    signatures = {name: _signature(name, runner) for name, runner in runners.items()}
     return {name: signature.definition for name, signature in signatures.items()}, signatures
 
 
-class _AllTensors:
-    """What `Interpreter.get_signature_runner` gives, for a model that has no signature."""
+class _WholeModel:
+    """Stands in for `Interpreter.get_signature_runner` where a model has no signature."""
 
     def __init__(self, interpreter: Any) -> None:
         self._interpreter = interpreter
@@ -66,7 +63,7 @@ class _AllTensors:
         }
 
 
-class _Function:
+class _Runner:
     """Runs one signature at a time; the batch dimension may change from call to call."""
 
     def __init__(self, runner: Any, lock: threading.Lock) -> None:
@@ -84,11 +81,11 @@ class _Function:
         return answers
 
 
-def _signature(name: str, function: _Function) -> Signature:
+def _signature(name: str, runner: _Runner) -> Signature:
     definition = meta_graph_pb2.SignatureDef(method_name=PREDICT)
     for tensors, details in (
-        (definition.inputs, function.inputs),
-        (definition.outputs, function.outputs),
+        (definition.inputs, runner.inputs),
+        (definition.outputs, runner.outputs),
     ):
         for alias, detail in details.items():
             tensors[alias].name = detail["name"]
@@ -99,4 +96,4 @@ def _signature(name: str, function: _Function) -> Signature:
                 # Converters fix the batch to 1, TensorFlow Serving resizes it all the same.
                 free = number == 0 and size == 1
                 tensors[alias].tensor_shape.dim.add().size = -1 if free else int(size)
-    return Signature(name, definition, function)
+    return Signature(name, definition, runner)

@@ -1,33 +1,31 @@
-"""The config files: text protobufs, as TensorFlow Serving reads them."""
+"""The model config: which models to serve, from which folders, under which labels."""
 
 import logging
 from pathlib import Path
-from typing import Any
-
-from google.protobuf import text_format  # type: ignore[import-untyped]
 
 from celflow.errors import UserError
 from serving.protos import model_server_config_pb2
-from serving.server.status import StatusError, invalid, one_line
+from serving.server.status import StatusError, invalid
+from serving.server.text_proto import read_text_proto
 
 log = logging.getLogger(__name__)
 
 
-def single_model(name: str, base_path: str) -> Any:
+def single_model(name: str, base_path: str) -> model_server_config_pb2.ModelServerConfig:
     """The config of a server started with --model_name and --model_base_path."""
     config = model_server_config_pb2.ModelServerConfig()
     config.model_config_list.config.add(name=name, base_path=base_path, model_platform="tensorflow")
     return config
 
 
-def read(path: Path) -> Any:
+def read(path: Path) -> model_server_config_pb2.ModelServerConfig:
     """Read and check a `ModelServerConfig`; an empty file is an empty config.
 
     Raises:
         UserError: it cannot be read, is not a config, or contradicts itself; one line with the
             path.
     """
-    config = read_proto(path, model_server_config_pb2.ModelServerConfig(), "model config")
+    config = read_text_proto(path, model_server_config_pb2.ModelServerConfig(), "model config")
     try:
         check(config)
     except StatusError as error:
@@ -35,24 +33,7 @@ def read(path: Path) -> Any:
     return config
 
 
-def read_proto(path: Path, message: Any, what: str) -> Any:
-    """Read a text protobuf into `message`; it is returned.
-
-    Raises:
-        UserError: `what` and the path, on one line.
-    """
-    try:
-        return text_format.Parse(path.read_text(encoding="utf-8"), message)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"{what} {path} cannot be read: {reason.lower()}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{what} {path} is not text") from None
-    except text_format.ParseError as error:
-        raise UserError(f"{what} {path} cannot be read: {one_line(str(error))}") from None
-
-
-def check(config: Any) -> None:
+def check(config: model_server_config_pb2.ModelServerConfig) -> None:
     """Refuse what TensorFlow Serving refuses.
 
     Raises:
@@ -89,20 +70,20 @@ class ConfigFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stamp: tuple[int, int, int] | None = None
-        self._config: Any = None
+        self._config: model_server_config_pb2.ModelServerConfig | None = None
         self._problem = ""
 
-    def read(self) -> Any:
-        """The config, to be compared with by `changed`; raises as the function `read`."""
+    def read(self) -> model_server_config_pb2.ModelServerConfig:
+        """The config, which `changed` compares with later; raises as the function `read`."""
         self._stamp = self._stat()
         self._config = read(self.path)
         return self._config
 
-    def changed(self) -> Any | None:
-        """The new config where it says something else than at the last look, otherwise None.
+    def changed(self) -> model_server_config_pb2.ModelServerConfig | None:
+        """The new config where it differs from the last one that was read, otherwise None.
 
-        A file that is gone, empty or broken (perhaps half written) counts as unchanged; the first
-        look at it logs one line.
+        A file that is gone, empty or broken (perhaps half written) counts as unchanged; one line is
+        logged when that begins.
         """
         stamp = self._stat()
         if stamp is not None and stamp == self._stamp:

@@ -1,4 +1,4 @@
-"""Sizes of pictures from their headers, as Pillow has them."""
+"""Sizes of images from their headers, as Pillow has them."""
 
 from io import BytesIO
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from serving.server.pictures import refuse_bombs, size
+from serving.server.runtime.image_limits import encoded_size, refuse_bombs
 from serving.server.status import StatusError
 
 
@@ -28,16 +28,16 @@ def encoded(kind: str, **options: object) -> bytes:
         encoded("JPEG", progressive=True, comment=b"\xff\xc0" * 99, exif=b"Exif\0\0" + bytes(50)),
     ],
 )
-def test_size(data: bytes) -> None:
-    assert size(data) == (37, 21)
+def test_encoded_size(data: bytes) -> None:
+    assert encoded_size(data) == (37, 21)
     for end in range(0, len(data), 7):
-        assert size(data[:end]) in ((0, 0), (37, 21))
+        assert encoded_size(data[:end]) in ((0, 0), (37, 21))
 
 
 @settings(max_examples=200)
 @given(st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM"]), st.binary())
 def test_rubbish(start: bytes, rest: bytes) -> None:
-    size(start + rest)
+    encoded_size(start + rest)
 
 
 def test_bombs_are_named() -> None:

@@ -1,61 +1,31 @@
 """Which versions of which models are loaded, and which of them answers a request.
 
-Requests read one immutable mapping and take no lock; changes are made by one thread at a time,
-which replaces the mapping. Whatever changes, the order is the same: load and warm the new versions,
-move the labels, unload the old ones. A request holds its version for as long as it runs.
+Requests read one immutable mapping and take no lock; one thread at a time makes changes, by
+replacing the mapping. Whatever changes, the order is the same: load and warm up the new versions,
+move the labels, unload the old versions. A request holds its version for as long as it runs.
 """
 
 import gc
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
 
 import grpc
 
-from serving.server import config as model_config
-from serving.server import versions
+from serving.protos import model_pb2, model_server_config_pb2
+from serving.server.repository import model_config, versions
+from serving.server.repository.load_failures import LoadFailures
+from serving.server.repository.served_model import LoadStatus, ServedModel, State
+from serving.server.runtime.servable import Servable
 from serving.server.status import StatusError, invalid, one_line
 
 log = logging.getLogger(__name__)
 
-Servable = TypeVar("Servable")
 
-
-class State(IntEnum):
-    """`ModelVersionStatus.State`."""
-
-    START = 10
-    LOADING = 20
-    AVAILABLE = 30
-    UNLOADING = 40
-    END = 50
-
-
-@dataclass(frozen=True)
-class VersionStatus:
-    """Where one version is in its life; END with a code other than OK: it failed to load."""
-
-    version: int
-    state: State
-    code: Any = grpc.StatusCode.OK
-    message: str = ""
-
-
-@dataclass(frozen=True)
-class Model(Generic[Servable]):
-    """What is served of one model. Never altered, only replaced."""
-
-    versions: Mapping[int, Servable] = field(default_factory=dict)
-    labels: Mapping[str, int] = field(default_factory=dict)
-
-
-class Manager(Generic[Servable]):
+class Manager:
     """Keeps what is served equal to what the config and the folders ask for.
 
     Args:
@@ -73,20 +43,18 @@ class Manager(Generic[Servable]):
         retry_seconds: float = 0.0,
     ) -> None:
         self._load = load
-        self._retries = retries
-        self._retry_seconds = retry_seconds
         self._allow_labels_for_unavailable = allow_labels_for_unavailable
         self._changes = threading.Lock()
-        self._models: Mapping[str, Model[Servable]] = MappingProxyType({})
-        self._states: Mapping[str, Mapping[int, VersionStatus]] = MappingProxyType({})
-        self._configs: dict[str, Any] = {}
-        self._failures: dict[tuple[str, int], _Failure] = {}
-        self._settled = False
-        self._said: dict[str, str] = {}
+        self._models: Mapping[str, ServedModel] = MappingProxyType({})
+        self._states: Mapping[str, Mapping[int, LoadStatus]] = MappingProxyType({})
+        self._configs: dict[str, model_server_config_pb2.ModelConfig] = {}
+        self._failures = LoadFailures(retries, retry_seconds)
+        self._first_config_applied = False
+        self._warned: dict[str, str] = {}
 
-    # What requests read: no locks.
+    # Called by requests: takes no lock.
 
-    def find(self, spec: Any) -> Servable:
+    def find(self, spec: model_pb2.ModelSpec) -> Servable:
         """The servable for a `ModelSpec`: its version, its label, or the largest available version.
 
         Raises:
@@ -98,13 +66,13 @@ class Manager(Generic[Servable]):
         try:
             return self._find(spec)
         except StatusError:
-            if self._settled:
+            if self._first_config_applied:
                 raise
             message = f"{spec.name} is not available: the server is still loading its models"
             raise StatusError(grpc.StatusCode.UNAVAILABLE, message) from None
 
-    def _find(self, spec: Any) -> Servable:
-        model = self._models.get(spec.name, Model())
+    def _find(self, spec: model_pb2.ModelSpec) -> Servable:
+        model = self._models.get(spec.name, ServedModel())
         version = self._version(spec, model)
         if version is None:
             if not model.versions:
@@ -114,9 +82,9 @@ class Manager(Generic[Servable]):
             raise _not_found(f"Servable not found for request: Specific({spec.name}, {version})")
         return model.versions[version]
 
-    def status(self, spec: Any) -> list[VersionStatus]:
-        """Every version of a model that was ever asked for, the largest first; or the one that is
-        named.
+    def status(self, spec: model_pb2.ModelSpec) -> list[LoadStatus]:
+        """Every version of a model that was ever configured, the largest first; or the one that
+        `spec` names.
 
         Raises:
             StatusError: INVALID_ARGUMENT or NOT_FOUND, in TensorFlow Serving's words.
@@ -124,7 +92,7 @@ class Manager(Generic[Servable]):
         if not spec.name:
             raise invalid("ModelSpec has no name specified.")
         states = self._states.get(spec.name, {})
-        version = self._version(spec, self._models.get(spec.name, Model()))
+        version = self._version(spec, self._models.get(spec.name, ServedModel()))
         if version is not None:
             if version not in states:
                 raise _not_found(f"Could not find version {version} of model {spec.name}")
@@ -134,7 +102,7 @@ class Manager(Generic[Servable]):
         return [states[version] for version in sorted(states, reverse=True)]
 
     def knows(self, name: str) -> bool:
-        """Whether a version of this model was ever asked for by a config."""
+        """Whether a config ever asked for a version of this model."""
         return name in self._states
 
     def available(self) -> list[tuple[str, int]]:
@@ -143,7 +111,7 @@ class Manager(Generic[Servable]):
         return sorted((name, version) for name in models for version in models[name].versions)
 
     @staticmethod
-    def _version(spec: Any, model: Model[Servable]) -> int | None:
+    def _version(spec: model_pb2.ModelSpec, model: ServedModel) -> int | None:
         choice = spec.WhichOneof("version_choice")
         if choice == "version":
             return int(spec.version.value)
@@ -153,9 +121,11 @@ class Manager(Generic[Servable]):
             return model.labels[spec.version_label]
         return None
 
-    # What changes it: one thread at a time.
+    # Changes what is served: one thread at a time.
 
-    def apply(self, config: Any, keep_trying: bool = True) -> None:
+    def apply(
+        self, config: model_server_config_pb2.ModelServerConfig, keep_trying: bool = True
+    ) -> None:
         """Serve what a `ModelServerConfig` says; returns when its versions are loaded or have
         failed.
 
@@ -173,13 +143,13 @@ class Manager(Generic[Servable]):
         model_config.check(config)
         with self._changes:
             self._configs = {model.name: model for model in config.model_config_list.config}
-            self._failures.clear()  # a person asks: try again
+            self._failures.clear()  # somebody asked for it, so failed versions are tried again
             problems = self._reconcile()
-            self._settled = True
+            self._first_config_applied = True
             if problems.labels and not keep_trying:
                 for name, model in self._configs.items():
                     model.version_labels.clear()
-                    model.version_labels.update(self._models.get(name, Model()).labels)
+                    model.version_labels.update(self._models.get(name, ServedModel()).labels)
         if problems.labels:
             raise StatusError(grpc.StatusCode.FAILED_PRECONDITION, "; ".join(problems.labels))
         if problems.loads:
@@ -201,24 +171,20 @@ class Manager(Generic[Servable]):
             self._replace(name, {}, {})
         for name, config in self._configs.items():
             base_path = Path(config.base_path)
-            served = self._models.get(name, Model())
+            served = self._models.get(name, ServedModel())
             found = versions.on_disk(base_path, served.versions)
-            nothing = "" if found else _no_versions(name, base_path, found)
-            self._say(f"{name} folder", nothing)
-            if nothing and not served.versions:
-                problems.loads.append(nothing)
-            # A base path that is gone for a moment (a remount, a rename) takes nothing away.
-            wanted = (
-                set(served.versions)
-                if found is None
-                else versions.wanted(config.model_version_policy, found)
-            )
+            missing_folder = "" if found else _no_versions(name, base_path, found)
+            self._warn_once(f"{name} folder", missing_folder)
+            if missing_folder and not served.versions:
+                problems.loads.append(missing_folder)
+            # A base path that is gone for a moment (a remount, a rename) unloads nothing.
+            wanted = set(served.versions) if found is None else versions.wanted(config, found)
             for version in sorted(wanted - served.versions.keys(), reverse=True):
                 self._try_to_load(name, version, (found or {})[version])
-            served = self._models.get(name, Model())
+            served = self._models.get(name, ServedModel())
 
             labels, refused = self._labels(name, config, served)
-            self._say(f"{name} labels", "; ".join(refused))
+            self._warn_once(f"{name} labels", "; ".join(refused))
             problems.labels += refused
             missing = wanted - served.versions.keys()
             problems.loads += [
@@ -231,34 +197,29 @@ class Manager(Generic[Servable]):
         return problems
 
     def _try_to_load(self, name: str, version: int, folder: Path) -> None:
-        fingerprint = versions.fingerprint(folder)
-        failure = self._failures.get((name, version))
-        tries_left = self._retries
-        if failure and failure.fingerprint == fingerprint:
-            if failure.tries_left <= 0 or time.monotonic() < failure.next_try:
-                return
-            tries_left = failure.tries_left - 1
+        files = versions.fingerprint(folder)
+        if not self._failures.is_due(name, version, files):
+            return
         log.info("Loading servable version {name: %s version: %d} from %s", name, version, folder)
-        self._set_state(name, VersionStatus(version, State.LOADING))
+        self._set_state(name, LoadStatus(version, State.LOADING))
         try:
             servable = self._load(name, version, folder)
         except Exception as error:
             if not isinstance(error, StatusError):
                 error = StatusError(grpc.StatusCode.UNKNOWN, f"{type(error).__name__}: {error}")
             log.error("Loading {name: %s version: %d} failed: %s", name, version, error)
-            next_try = time.monotonic() + self._retry_seconds
-            self._failures[name, version] = _Failure(fingerprint, tries_left, next_try)
-            status = VersionStatus(version, State.END, error.code, one_line(str(error)))
+            self._failures.add(name, version, files)
+            status = LoadStatus(version, State.END, error.code, one_line(str(error)))
             self._set_state(name, status)
             return
-        self._failures.pop((name, version), None)
-        served = self._models.get(name, Model())
-        self._publish(name, Model({**served.versions, version: servable}, served.labels))
-        self._set_state(name, VersionStatus(version, State.AVAILABLE))
+        self._failures.discard(name, version)
+        served = self._models.get(name, ServedModel())
+        self._publish(name, ServedModel({**served.versions, version: servable}, served.labels))
+        self._set_state(name, LoadStatus(version, State.AVAILABLE))
         log.info("Successfully loaded servable version {name: %s version: %d}", name, version)
 
     def _labels(
-        self, name: str, config: Any, served: Model[Servable]
+        self, name: str, config: model_server_config_pb2.ModelConfig, served: ServedModel
     ) -> tuple[dict[str, int], list[str]]:
         """The labels to put in force, and why some of the config's cannot be."""
         labels: dict[str, int] = {}
@@ -280,43 +241,34 @@ class Manager(Generic[Servable]):
 
     def _replace(self, name: str, kept: Mapping[int, Servable], labels: Mapping[str, int]) -> None:
         """Serve exactly `kept` under `labels`; all other versions of the model are unloaded."""
-        served = self._models.get(name, Model())
+        served = self._models.get(name, ServedModel())
         dropped = sorted(served.versions.keys() - kept.keys())
         for version in dropped:
-            self._set_state(name, VersionStatus(version, State.UNLOADING))
+            self._set_state(name, LoadStatus(version, State.UNLOADING))
         for label in sorted(labels):
             if served.labels.get(label) != labels[label]:
                 log.info("Label %s of %s is now version %d", label, name, labels[label])
-        self._publish(name, Model(kept, labels) if kept or labels else None)
+        self._publish(name, ServedModel(kept, labels) if kept or labels else None)
         del served
         for version in dropped:
-            self._set_state(name, VersionStatus(version, State.END))
+            self._set_state(name, LoadStatus(version, State.END))
             log.info("Unloaded servable version {name: %s version: %d}", name, version)
         if dropped:
             gc.collect()  # a loaded model is full of cycles; give its memory back now
 
-    def _publish(self, name: str, model: Model[Servable] | None) -> None:
+    def _publish(self, name: str, model: ServedModel | None) -> None:
         models = {**self._models, name: model}
         self._models = MappingProxyType({n: m for n, m in models.items() if m is not None})
 
-    def _set_state(self, name: str, status: VersionStatus) -> None:
+    def _set_state(self, name: str, status: LoadStatus) -> None:
         versions_of_it = {**self._states.get(name, {}), status.version: status}
         self._states = MappingProxyType({**self._states, name: versions_of_it})
 
-    def _say(self, topic: str, line: str) -> None:
-        """Log a warning when it is news: not on every poll."""
-        if line and self._said.get(topic) != line:
+    def _warn_once(self, topic: str, line: str) -> None:
+        """Log a warning unless the last one on this topic was the same: not on every poll."""
+        if line and self._warned.get(topic) != line:
             log.warning("%s", line)
-        self._said[topic] = line
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """A version that could not be loaded: as which files, and when to try those once more."""
-
-    fingerprint: frozenset[tuple[str, int, int]]
-    tries_left: int
-    next_try: float
+        self._warned[topic] = line
 
 
 @dataclass

@@ -1,14 +1,20 @@
-"""One signature of a loaded model: what it takes, what it gives, and how to run it."""
+"""One signature of a loaded model: its inputs, its outputs, and how to run it."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from serving.protos import types_pb2
-from serving.server.pictures import refuse_bombs
+from serving.protos import meta_graph_pb2, tensor_shape_pb2, types_pb2
+from serving.server.runtime.image_limits import refuse_bombs
 from serving.server.status import invalid
 from serving.tensors import Array, dtype_name, dtype_number
+
+DEFAULT_SIGNATURE = "serving_default"
+
+PREDICT = "tensorflow/serving/predict"
+CLASSIFY = "tensorflow/serving/classify"
+REGRESS = "tensorflow/serving/regress"
+"""Values of `SignatureDef.method_name`."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,7 @@ class Signature:
     """
 
     name: str
-    definition: Any
+    definition: meta_graph_pb2.SignatureDef
     run: Callable[[Mapping[str, Array]], dict[str, Array]]
 
     @cached_property
@@ -40,16 +46,16 @@ class Signature:
         Raises:
             StatusError: INVALID_ARGUMENT, naming the input.
         """
-        wanted = self.definition.inputs
-        if inputs.keys() != wanted.keys():
+        expected = self.definition.inputs
+        if inputs.keys() != expected.keys():
             raise invalid(
-                f"input size does not match signature: {len(inputs)}!={len(wanted)} "
-                f"len({{{_names(inputs)}}}) != len({{{_names(wanted)}}}). "
-                f"Sent extra: {{{_names(inputs.keys() - wanted.keys())}}}. "
-                f"Missing but required: {{{_names(wanted.keys() - inputs.keys())}}}."
+                f"input size does not match signature: {len(inputs)}!={len(expected)} "
+                f"len({{{_names(inputs)}}}) != len({{{_names(expected)}}}). "
+                f"Sent extra: {{{_names(inputs.keys() - expected.keys())}}}. "
+                f"Missing but required: {{{_names(expected.keys() - inputs.keys())}}}."
                 f" (signature {self.name})"
             )
-        for name, info in wanted.items():
+        for name, info in expected.items():
             number = dtype_number(inputs[name])
             if number != info.dtype:
                 raise invalid(
@@ -82,14 +88,14 @@ class Signature:
             seen.add(name)
 
 
-def _fits(shape: tuple[int, ...], wanted: Any) -> bool:
-    return wanted.unknown_rank or (
-        len(shape) == len(wanted.dim)
-        and all(dim.size in (-1, size) for size, dim in zip(shape, wanted.dim, strict=True))
+def _fits(shape: tuple[int, ...], expected: tensor_shape_pb2.TensorShapeProto) -> bool:
+    return bool(expected.unknown_rank) or (
+        len(shape) == len(expected.dim)
+        and all(dim.size in (-1, size) for size, dim in zip(shape, expected.dim, strict=True))
     )
 
 
-def _shape(shape: Any) -> str:
+def _shape(shape: tensor_shape_pb2.TensorShapeProto) -> str:
     return "[" + ", ".join("N" if dim.size == -1 else str(dim.size) for dim in shape.dim) + "]"
 
 

@@ -1,4 +1,4 @@
-"""From a version's folder to a servable: the only way to a module that imports TensorFlow."""
+"""Loads and warms up the model in a version's folder. Imports TensorFlow."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -7,29 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 
 from serving.protos import prediction_log_pb2
-from serving.server import saved_model, tflite_model
-from serving.server.batching import Batcher
-from serving.server.caller import NOBODY
-from serving.server.servable import Servable
+from serving.server.deadline import NO_DEADLINE
+from serving.server.runtime import saved_model, tflite_model
+from serving.server.runtime.batching import Batcher
+from serving.server.runtime.model_files import SAVED_MODEL_FILES, TFLITE_FILE, WARMUP_FILE
+from serving.server.runtime.servable import Servable
 from serving.server.status import StatusError, invalid
-from serving.server.versions import SAVED_MODEL_FILES, TFLITE_FILE
 
 log = logging.getLogger(__name__)
 
-WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 MAX_WARMUP_RECORDS = 1000
 
 
 @dataclass(frozen=True)
 class Loader:
-    """Loads and warms versions.
+    """Loads and warms up versions.
 
     Attributes:
         batcher: runs the requests of one signature together; None runs each alone.
-        warm_up: how often each of a version's own requests is replayed.
+        warm_up: how often to replay each of the warm-up requests in a version's folder.
         prefer_tflite: load `model.tflite` where a folder has a SavedModel too.
     """
 
@@ -55,7 +54,7 @@ class Loader:
         return servable
 
     def _warm_up(self, servable: Servable, path: Path) -> None:
-        """Replay the requests that the model brings: no caller shall pay for the first run."""
+        """Replay the requests in `path`, so that no client has to wait for a slow first run."""
         if not path.is_file():
             return
         kinds: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -77,7 +76,7 @@ class Loader:
                 if kind not in kinds:
                     raise invalid(f"Unsupported log_type for warmup: {kind}")
                 for _ in range(self.warm_up):
-                    kinds[kind](getattr(entry, kind).request, NOBODY)
+                    kinds[kind](getattr(entry, kind).request, NO_DEADLINE)
                 count += 1
         except StatusError as error:
             raise StatusError(error.code, f"warm-up request {count}: {error.message}") from None

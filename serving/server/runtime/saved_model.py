@@ -8,26 +8,26 @@ from typing import Any
 import grpc
 import numpy as np
 import tensorflow as tf
-from google.protobuf import text_format  # type: ignore[import-untyped]
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf import text_format
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf.config_pb2 import CallableOptions
 
-from serving.protos import saved_model_pb2
-from serving.server.signature import Signature
+from serving.protos import meta_graph_pb2, saved_model_pb2
+from serving.server.runtime.model_files import SAVED_MODEL_FILES
+from serving.server.runtime.signature import Signature
 from serving.server.status import CODES, StatusError, graph_error
-from serving.server.versions import SAVED_MODEL_FILES
 from serving.tensors import Array
 
 TAGS = [tf.saved_model.SERVING]
-FAULTS = (tf.errors.OpError, UnicodeDecodeError)
-"""What TensorFlow raises; the latter for a message that repeats bytes which are no text."""
+TENSORFLOW_ERRORS = (tf.errors.OpError, UnicodeDecodeError)
+"""What TensorFlow raises; the latter where its message repeats bytes that are not UTF-8."""
 
-SIMPLE = 100
-"""Operations of a graph that is too small to be shared between threads."""
+SMALL_GRAPH = 100
+"""Operations of a graph that runs faster in one thread than spread over several."""
 
 
 def prepare_devices(intra_op_threads: int, inter_op_threads: int) -> None:
-    """Take GPU memory as it is needed, so that a training beside the server has some too.
+    """Set the numbers of threads, and let GPU memory grow as needed: others use the GPU, too.
 
     Args:
         intra_op_threads: that work on one operation; 0 is TensorFlow's choice.
@@ -39,7 +39,7 @@ def prepare_devices(intra_op_threads: int, inter_op_threads: int) -> None:
         tf.config.experimental.set_memory_growth(gpu, True)
 
 
-def load(folder: Path) -> tuple[dict[str, Any], dict[str, Signature]]:
+def load(folder: Path) -> tuple[dict[str, meta_graph_pb2.SignatureDef], dict[str, Signature]]:
     """Name to `SignatureDef` of all that the file has, and those that can be run.
 
     Raises:
@@ -49,40 +49,42 @@ def load(folder: Path) -> tuple[dict[str, Any], dict[str, Signature]]:
     definitions = dict(meta_graph.signature_def)
     try:
         session = _session(folder)
-    except FAULTS as error:
-        raise _refusal(error) from None
+    except TENSORFLOW_ERRORS as error:
+        raise _status_error(error) from None
     graph = meta_graph.graph_def
     operations = len(graph.node) + sum(len(one.node_def) for one in graph.library.function)
     return definitions, {
-        name: Signature(name, definition, _Part(session, definition, operations <= SIMPLE))
+        name: Signature(
+            name, definition, _SignatureCall(session, definition, operations <= SMALL_GRAPH)
+        )
         for name, definition in definitions.items()
         if not name.startswith("__saved_model_")  # what TensorFlow runs itself
     }
 
 
-class _Part:
-    """Runs a signature's part of the graph."""
+class _SignatureCall:
+    """Runs the operations of the graph that a signature's outputs need."""
 
-    def __init__(self, session: Any, definition: Any, simple: bool) -> None:
+    def __init__(self, session: Any, definition: meta_graph_pb2.SignatureDef, small: bool) -> None:
         self._session = session
         self._inputs = {name: info.name for name, info in definition.inputs.items()}
         self._outputs = {name: info.name for name, info in definition.outputs.items()}
-        self._simple = simple
+        self._small = small
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         try:
             values = self._run(*(inputs[name] for name in self._inputs))
-        except FAULTS as error:
-            raise _refusal(error) from None
+        except TENSORFLOW_ERRORS as error:
+            raise _status_error(error) from None
         return {name: _array(value) for name, value in zip(self._outputs, values, strict=True)}
 
     @cached_property
     def _run(self) -> Any:
-        """As `Session.run`, but all that need not be done for each call is done once: x / 2 + 1
-        takes 0.03 ms instead of 0.18. Keras 2 called it, too.
+        """As `Session.run`, but what is the same for every call is done once: x / 2 + 1 takes
+        0.03 ms instead of 0.18. The method is private, but Keras 2 relied on it, too.
         """
         options = CallableOptions(feed=self._inputs.values(), fetch=self._outputs.values())
-        if self._simple:  # in the caller's thread: another one would cost more than the work
+        if self._small:  # in this thread: passing it on would cost more than the work
             options.run_options.inter_op_thread_pool = -1
         return self._session._make_callable_from_options(options)
 
@@ -107,7 +109,7 @@ def _array(value: Any) -> Array:
     return np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
 
 
-def _meta_graph(folder: Path) -> Any:
+def _meta_graph(folder: Path) -> meta_graph_pb2.MetaGraphDef:
     """The `MetaGraphDef` in the file that is tagged for serving."""
     saved_model = saved_model_pb2.SavedModel()
     binary, text = (folder / name for name in SAVED_MODEL_FILES)
@@ -129,7 +131,7 @@ def _meta_graph(folder: Path) -> Any:
     )
 
 
-def _refusal(error: Any) -> StatusError:
+def _status_error(error: Any) -> StatusError:
     if isinstance(error, UnicodeDecodeError):
         # Its code is lost; only a complaint about an input repeats the input.
         message = error.object.decode(errors="backslashreplace")

@@ -8,17 +8,17 @@ import grpc
 from serving.protos import (
     classification_pb2,
     inference_pb2,
+    meta_graph_pb2,
+    model_pb2,
     predict_pb2,
     regression_pb2,
 )
-from serving.server import examples
-from serving.server.batching import Batcher
-from serving.server.caller import Caller
-from serving.server.signature import Signature
+from serving.server.deadline import Deadline
+from serving.server.runtime import examples
+from serving.server.runtime.batching import Batcher
+from serving.server.runtime.signature import CLASSIFY, DEFAULT_SIGNATURE, REGRESS, Signature
 from serving.server.status import StatusError, invalid
 from serving.tensors import Array, to_array, to_proto
-
-DEFAULT_SIGNATURE = "serving_default"
 
 
 class Servable:
@@ -36,7 +36,7 @@ class Servable:
         self,
         name: str,
         version: int,
-        signature_defs: Mapping[str, Any],
+        signature_defs: Mapping[str, meta_graph_pb2.SignatureDef],
         signatures: Mapping[str, Signature],
         batcher: Batcher | None = None,
     ) -> None:
@@ -53,17 +53,19 @@ class Servable:
     def __str__(self) -> str:
         return f"model {self.name} version {self.version}"
 
-    def input_infos(self, signature_name: str) -> Mapping[str, Any]:
+    def input_infos(self, signature_name: str) -> Mapping[str, meta_graph_pb2.TensorInfo]:
         """Input name to `TensorInfo`; raises INVALID_ARGUMENT where there is no such signature."""
         key = signature_name or DEFAULT_SIGNATURE
         if key not in self._signatures:
             raise self._named(
                 invalid(f'Serving signature name: "{key}" not found in signature def')
             )
-        infos: Mapping[str, Any] = self._signatures[key].definition.inputs
+        infos: Mapping[str, meta_graph_pb2.TensorInfo] = self._signatures[key].definition.inputs
         return infos
 
-    def predict(self, request: Any, caller: Caller) -> Any:
+    def predict(
+        self, request: predict_pb2.PredictRequest, deadline: Deadline
+    ) -> predict_pb2.PredictResponse:
         """Answer a `PredictRequest` with a `PredictResponse`.
 
         Raises:
@@ -79,7 +81,7 @@ class Servable:
                     invalid(f"tensor parsing error: input {name!r} is malformed: {error}")
                 ) from None
         key = request.model_spec.signature_name or DEFAULT_SIGNATURE
-        outputs = self.run(key, inputs, request.output_filter, caller)
+        outputs = self.run(key, inputs, request.output_filter, deadline)
         response = predict_pb2.PredictResponse()
         self._fill_spec(response.model_spec, key)
         for name, array in outputs.items():
@@ -95,7 +97,7 @@ class Servable:
         signature_name: str,
         inputs: Mapping[str, Array],
         outputs: Collection[str],
-        caller: Caller,
+        deadline: Deadline,
     ) -> dict[str, Array]:
         """Call a signature; `outputs` names what to answer, none of them means all.
 
@@ -106,21 +108,27 @@ class Servable:
         if key not in self._signatures:
             message = f'Serving signature key "{key}" not found.'
             raise self._named(StatusError(grpc.StatusCode.FAILED_PRECONDITION, message))
-        return self._run(self._signatures[key], inputs, outputs, caller)
+        return self._run(self._signatures[key], inputs, outputs, deadline)
 
-    def classify(self, request: Any, caller: Caller) -> Any:
+    def classify(
+        self, request: classification_pb2.ClassificationRequest, deadline: Deadline
+    ) -> classification_pb2.ClassificationResponse:
         """Answer a `ClassificationRequest`; raises `StatusError`."""
         response = classification_pb2.ClassificationResponse()
-        self._infer(request, caller, examples.CLASSIFY, response.model_spec, response.result)
+        self._infer(request, deadline, CLASSIFY, response.model_spec, response.result)
         return response
 
-    def regress(self, request: Any, caller: Caller) -> Any:
+    def regress(
+        self, request: regression_pb2.RegressionRequest, deadline: Deadline
+    ) -> regression_pb2.RegressionResponse:
         """Answer a `RegressionRequest`; raises `StatusError`."""
         response = regression_pb2.RegressionResponse()
-        self._infer(request, caller, examples.REGRESS, response.model_spec, response.result)
+        self._infer(request, deadline, REGRESS, response.model_spec, response.result)
         return response
 
-    def multi_inference(self, request: Any, caller: Caller) -> Any:
+    def multi_inference(
+        self, request: inference_pb2.MultiInferenceRequest, deadline: Deadline
+    ) -> inference_pb2.MultiInferenceResponse:
         """Answer a `MultiInferenceRequest`, whose tasks share their input; raises `StatusError`."""
         seen: dict[str, str] = {}  # signature to its input tensor
         for task in request.tasks:
@@ -143,26 +151,26 @@ class Servable:
         inputs = examples.serialized(request.input)
         for task in request.tasks:
             result = response.results.add()
-            kind = "classification" if task.method_name == examples.CLASSIFY else "regression"
+            kind = "classification" if task.method_name == CLASSIFY else "regression"
             key = task.model_spec.signature_name or DEFAULT_SIGNATURE
             self._fill_spec(result.model_spec, key)
             target = getattr(result, f"{kind}_result")
-            self._fill_result(task.method_name, self._signatures[key], inputs, caller, target)
+            self._fill_result(task.method_name, self._signatures[key], inputs, deadline, target)
         return response
 
-    def _infer(self, request: Any, caller: Caller, method: str, spec: Any, result: Any) -> None:
+    def _infer(self, request: Any, deadline: Deadline, method: str, spec: Any, result: Any) -> None:
         key = request.model_spec.signature_name or DEFAULT_SIGNATURE
         signature = self._example_signature(key, method, "No signature was found with the name: ")
         self._fill_spec(spec, key)
         inputs = examples.serialized(request.input)
-        self._fill_result(method, signature, inputs, caller, result)
+        self._fill_result(method, signature, inputs, deadline, result)
 
     def _example_signature(self, key: str, method: str, not_found: str) -> Signature:
         if key not in self._signatures:
             raise self._named(invalid(not_found + key))
         checks: Mapping[str, Callable[[Signature], None]] = {
-            examples.CLASSIFY: examples.check_classifier,
-            examples.REGRESS: examples.check_regressor,
+            CLASSIFY: examples.check_classifier,
+            REGRESS: examples.check_regressor,
         }
         if method not in checks:
             message = f"Unsupported signature method_name: {method}"
@@ -178,11 +186,11 @@ class Servable:
         method: str,
         signature: Signature,
         inputs: Mapping[str, Array],
-        caller: Caller,
+        deadline: Deadline,
         result: Any,
     ) -> None:
-        outputs = self._run(signature, inputs, (), caller)
-        fill = examples.fill_classes if method == examples.CLASSIFY else examples.fill_values
+        outputs = self._run(signature, inputs, (), deadline)
+        fill = examples.fill_classes if method == CLASSIFY else examples.fill_values
         try:
             fill(outputs, len(inputs[examples.INPUTS]), result)
         except StatusError as error:
@@ -193,23 +201,23 @@ class Servable:
         signature: Signature,
         inputs: Mapping[str, Array],
         outputs: Collection[str],
-        caller: Caller,
+        deadline: Deadline,
     ) -> dict[str, Array]:
         try:
             signature.check_inputs(inputs)
             signature.check_outputs(outputs)
-            caller.check()
+            deadline.check()
             queue = self._queues.get(signature.name)
             rows = {len(array) for array in inputs.values()} if queue else set()
             if queue and len(rows) == 1 and 0 not in rows:
-                results = queue(inputs, caller)
+                results = queue(inputs, deadline)
             else:
                 results = signature.run(inputs)
         except StatusError as error:
             raise self._named(error) from None
         return {name: results[name] for name in outputs} if outputs else results
 
-    def _fill_spec(self, spec: Any, signature_name: str) -> None:
+    def _fill_spec(self, spec: model_pb2.ModelSpec, signature_name: str) -> None:
         spec.name = self.name
         spec.version.value = self.version
         spec.signature_name = signature_name

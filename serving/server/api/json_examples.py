@@ -4,15 +4,21 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from serving.protos import example_pb2
-from serving.server.json_tensor import decoded, is_b64
+from serving.protos import (
+    classification_pb2,
+    example_pb2,
+    feature_pb2,
+    input_pb2,
+    regression_pb2,
+)
+from serving.server.api.json_tensor import decoded, is_b64
 from serving.server.status import invalid
 
-MOST = 3.4028235677973366e38
-"""The least that is too large for 32 bits: it would be rounded to infinity."""
+FLOAT32_OVERFLOW = 3.4028235677973366e38
+"""Larger numbers are rounded to infinity in float32."""
 
 
-def fill_input(query: Mapping[str, Any], target: Any) -> None:
+def fill_input(query: Mapping[str, Any], target: input_pb2.Input) -> None:
     """Write "examples" and "context" of a request's body into an `Input`.
 
     Raises:
@@ -29,7 +35,7 @@ def fill_input(query: Mapping[str, Any], target: Any) -> None:
     examples.extend(_example(row) for row in rows)
 
 
-def classifications(result: Any) -> dict[str, Any]:
+def classifications(result: classification_pb2.ClassificationResult) -> dict[str, Any]:
     """{"results": [[[label, score], ...] for each example]}."""
     return {
         "results": [
@@ -39,7 +45,7 @@ def classifications(result: Any) -> dict[str, Any]:
     }
 
 
-def regressions(result: Any) -> dict[str, Any]:
+def regressions(result: regression_pb2.RegressionResult) -> dict[str, Any]:
     """{"results": [value, ...]}."""
     return {"results": [_decimal(row.value) for row in result.regressions]}
 
@@ -48,7 +54,7 @@ def _decimal(value: float) -> float:
     return float(f"{value:.7g}") if abs(value) < 1e38 else value
 
 
-def _example(row: Any) -> Any:
+def _example(row: Any) -> example_pb2.Example:
     if not isinstance(row, dict):
         raise invalid(f"Example must be JSON object but got JSON {type(row).__name__}")
     example = example_pb2.Example()
@@ -59,14 +65,14 @@ def _example(row: Any) -> Any:
     return example
 
 
-def _add(name: str, item: Any, feature: Any) -> None:
+def _add(name: str, item: Any, feature: feature_pb2.Feature) -> None:
     """Add one value; all values of a feature are of one kind."""
     kind: str
     if isinstance(item, (bool, int)):
         kind, item = "int64_list", int(item)
     elif isinstance(item, float):
         kind = "float_list"
-        if math.isfinite(item) and abs(item) > MOST:
+        if math.isfinite(item) and abs(item) > FLOAT32_OVERFLOW:
             raise invalid(f"Feature: {name} has a value that is out of range")
     elif isinstance(item, str):
         kind, item = "bytes_list", item.encode()

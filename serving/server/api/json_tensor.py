@@ -1,4 +1,4 @@
-"""Tensors in JSON as TensorFlow Serving's REST API has them: by row or by column, b64 bytes."""
+"""Tensors in JSON as in TensorFlow Serving's REST API: by row or by column, bytes as base64."""
 
 import base64
 from collections.abc import Mapping
@@ -7,17 +7,20 @@ from typing import Any
 import grpc
 import numpy as np
 
+from serving.protos import meta_graph_pb2
 from serving.server.status import StatusError, invalid
 from serving.tensors import Array, dtype_name
 
 
-def inputs(query: Mapping[str, Any], specs: Mapping[str, Any]) -> tuple[dict[str, Array], bool]:
+def inputs(
+    query: Mapping[str, Any], infos: Mapping[str, meta_graph_pb2.TensorInfo]
+) -> tuple[dict[str, Array], bool]:
     """The arrays in the body of a predict request, and whether they came by row.
 
     Args:
         query: has "instances" (a list with a value, or an object of named values, for each example)
             or "inputs" (an object of named batches, or the batch of the only input).
-        specs: input name to `TensorInfo`.
+        infos: input name to `TensorInfo`.
 
     Raises:
         StatusError: INVALID_ARGUMENT, naming the input.
@@ -27,10 +30,10 @@ def inputs(query: Mapping[str, Any], specs: Mapping[str, Any]) -> tuple[dict[str
     if "inputs" in query:
         named = query["inputs"]
         if not isinstance(named, dict) or is_b64(named):
-            named = {_only(specs): named}
-        # One that nobody asked for is passed over, as the real server does; but not in a row.
-        known = {name: value for name, value in named.items() if name in specs}
-        return {name: _array(name, value, specs) for name, value in known.items()}, False
+            named = {_only(infos): named}
+        # As in the real server, an unknown input is ignored in this format, but not in a row.
+        known = {name: value for name, value in named.items() if name in infos}
+        return {name: _array(name, value, infos) for name, value in known.items()}, False
     rows = query["instances"]
     if not isinstance(rows, list) or not rows:
         raise invalid("Expecting 'instances' value to be a list with at least one example")
@@ -39,8 +42,8 @@ def inputs(query: Mapping[str, Any], specs: Mapping[str, Any]) -> tuple[dict[str
             raise invalid("Expecting all 'instances' to have the same keys")
         named = {name: [row[name] for row in rows] for name in rows[0]}
     else:
-        named = {_only(specs): rows}
-    return {name: _array(name, value, specs) for name, value in named.items()}, True
+        named = {_only(infos): rows}
+    return {name: _array(name, value, infos) for name, value in named.items()}, True
 
 
 def rows(outputs: Mapping[str, Array]) -> dict[str, Any]:
@@ -66,32 +69,32 @@ def columns(outputs: Mapping[str, Array]) -> dict[str, Any]:
     return {"outputs": next(iter(values.values())) if len(values) == 1 else values}
 
 
-def _only(specs: Mapping[str, Any]) -> str:
-    if len(specs) != 1:
-        raise invalid(f"the inputs must be named: they are {', '.join(sorted(specs))}")
-    return next(iter(specs))
+def _only(infos: Mapping[str, meta_graph_pb2.TensorInfo]) -> str:
+    if len(infos) != 1:
+        raise invalid(f"the inputs must be named: they are {', '.join(sorted(infos))}")
+    return next(iter(infos))
 
 
-def _array(name: str, value: Any, specs: Mapping[str, Any]) -> Array:
-    if name not in specs:
-        raise invalid(f"input {name!r} is not one of {', '.join(sorted(specs))}")
-    kind = dtype_name(specs[name].dtype)
+def _array(name: str, value: Any, infos: Mapping[str, meta_graph_pb2.TensorInfo]) -> Array:
+    if name not in infos:
+        raise invalid(f"input {name!r} is not one of {', '.join(sorted(infos))}")
+    kind = dtype_name(infos[name].dtype)
     try:
         if kind == "string":
             return _strings(value)
-        wanted = np.dtype(kind)
+        dtype = np.dtype(kind)
         array = np.array(value, object)
         types = set(map(type, array.flat))
         if list in types:
             raise ValueError("its lists differ in length")
-        fit: dict[str, set[type]] = {"b": {bool}, "f": {float, int}}
-        if not types <= fit.get(wanted.kind, {int}):
+        allowed: dict[str, set[type]] = {"b": {bool}, "f": {float, int}}
+        if not types <= allowed.get(dtype.kind, {int}):
             raise ValueError("its values have another type")
-        if wanted.kind != "f":
-            return array.astype(wanted)
+        if dtype.kind != "f":
+            return array.astype(dtype)
         array = array.astype(np.float64)
         with np.errstate(over="ignore"):
-            converted = array.astype(wanted)
+            converted = array.astype(dtype)
         if (np.isfinite(array) & ~np.isfinite(converted)).any():
             raise ValueError("a value cannot be converted without loss of precision")
         return converted
@@ -147,7 +150,7 @@ def _value(name: str, array: Array) -> Any:
     return _text(array.tolist(), binary=name.endswith("_bytes"))
 
 
-def _shortest(value: Any, dtype: Any) -> Any:
+def _shortest(value: Any, dtype: type[np.floating[Any]]) -> Any:
     """The shortest decimal that reads back as the same number: 0.1, not 0.10000000149."""
     if isinstance(value, list):
         return [_shortest(item, dtype) for item in value]

@@ -1,6 +1,7 @@
 """The gRPC side: PredictionService, ModelService, health and reflection."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -9,30 +10,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from celflow.errors import UserError
+from serving.limits import MAX_MESSAGE_BYTES
 from serving.protos import (
     model_service_pb2,
     model_service_pb2_grpc,
     prediction_service_pb2,
     prediction_service_pb2_grpc,
 )
-from serving.server import requests
-from serving.server.caller import Caller
-from serving.server.manager import Manager
-from serving.server.metrics import Metrics
+from serving.server.api.handlers import QUEUE_PER_THREAD, Handlers
+from serving.server.api.reject_malformed import RejectMalformed
+from serving.server.deadline import Deadline
 from serving.server.status import StatusError
-from serving.server.unreadable import Readable
 
 log = logging.getLogger(__name__)
-
-MAX_MESSAGE_BYTES = 64 << 20
-"""Largest request, unless --grpc_channel_arguments has grpc.max_receive_message_length."""
-
-QUEUE_PER_THREAD = 8
-"""Requests that may wait for each thread; more are refused at once with RESOURCE_EXHAUSTED."""
 
 _SERVICES = [
     prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name,
@@ -49,14 +44,14 @@ class Options:
         socket_path: of a Unix socket; empty for none.
         threads: requests that run at a time.
         credentials: for TLS; None for plain text.
-        channel_arguments: for gRPC, the last word where ours say otherwise.
+        channel_arguments: of gRPC; they override this server's own.
         health: whether to offer gRPC's health service.
     """
 
     address: str
     threads: int
     socket_path: str = ""
-    credentials: Any = None
+    credentials: grpc.ServerCredentials | None = None
     channel_arguments: Sequence[tuple[str, int | str]] = ()
     health: bool = False
 
@@ -71,9 +66,9 @@ class GrpcServer:
         UserError: it cannot listen there.
     """
 
-    def __init__(self, manager: Manager[Any], metrics: Metrics, options: Options) -> None:
+    def __init__(self, handlers: Handlers, options: Options) -> None:
         threads = options.threads
-        settings: dict[str, int | str] = {
+        arguments: dict[str, int | str] = {
             "grpc.so_reuseport": 0,  # otherwise a second server takes half of the requests
             "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
             "grpc.max_send_message_length": -1,
@@ -81,14 +76,14 @@ class GrpcServer:
         }
         self._server = grpc.server(
             ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
-            interceptors=[Readable()],
+            interceptors=[RejectMalformed()],
             maximum_concurrent_rpcs=threads * (1 + QUEUE_PER_THREAD),
-            options=list(settings.items()),
+            options=list(arguments.items()),
         )
         names = [*_SERVICES, reflection.SERVICE_NAME]
-        self._health: Any = None
+        self._health: health.HealthServicer | None = None
         if options.health:
-            # Watchers wait in a thread each: not in those that answer requests.
+            # Each watcher occupies a thread: not one of those that answer requests.
             self._health = health.HealthServicer(
                 experimental_non_blocking=True,
                 experimental_thread_pool=ThreadPoolExecutor(4, thread_name_prefix="health"),
@@ -97,10 +92,10 @@ class GrpcServer:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
             names.append(health.SERVICE_NAME)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            _PredictionService(manager, metrics), self._server
+            _PredictionService(handlers), self._server
         )
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            _ModelService(manager, metrics), self._server
+            _ModelService(handlers), self._server
         )
         reflection.enable_server_reflection(names, self._server)
         self.port = self._listen(options.address, options.credentials, "--port")
@@ -123,7 +118,7 @@ class GrpcServer:
         event: threading.Event = self._server.stop(grace_seconds)
         return event
 
-    def _listen(self, address: str, credentials: Any, flag: str) -> int:
+    def _listen(self, address: str, credentials: grpc.ServerCredentials | None, flag: str) -> int:
         try:
             if credentials:
                 return int(self._server.add_secure_port(address, credentials))
@@ -131,50 +126,46 @@ class GrpcServer:
         except RuntimeError:
             raise UserError(f"cannot listen on {address}: choose another {flag}") from None
 
-    def _set_health(self, status: Any) -> None:
+    def _set_health(self, status: int) -> None:
         if self._health:
             for service in ("", *_SERVICES):
                 self._health.set(service, status)
 
 
-class _Service:
-    def __init__(self, manager: Manager[Any], metrics: Metrics) -> None:
-        self.manager = manager
-        self.metrics = metrics
+class _PredictionService:
+    def __init__(self, handlers: Handlers) -> None:
+        self.Predict = _method(handlers.predict)
+        self.Classify = _method(handlers.classify)
+        self.Regress = _method(handlers.regress)
+        self.MultiInference = _method(handlers.multi_inference)
+        self.GetModelMetadata = _method(handlers.get_model_metadata)
 
 
-def _handler(work: requests.Answer) -> Callable[[_Service, Any, Any], Any]:
-    """A servicer's method: every failure becomes a status with one line, none a traceback."""
+class _ModelService:
+    def __init__(self, handlers: Handlers) -> None:
+        self.GetModelStatus = _method(handlers.get_model_status)
+        self.HandleReloadConfigRequest = _method(handlers.reload_config)
 
-    def handle(self: _Service, request: Any, context: Any) -> Any:
+
+def _method(
+    handler: Callable[[Any, Deadline], Message],
+) -> Callable[[Message, grpc.ServicerContext], Message]:
+    """A servicer's method: every failure becomes a status with one line, never a traceback."""
+
+    def method(request: Message, context: grpc.ServicerContext) -> Message:
         try:
-            caller = _caller(context)
-            return requests.answer(work, self.manager, self.metrics, "GRPC", request, caller)
+            return handler(request, _deadline(context))
         except StatusError as error:
             code, message = error.code, error.message
         except Exception:
             log.exception("%s failed", type(request).__name__)
             code, message = grpc.StatusCode.INTERNAL, "internal error: see the server's log"
-        return context.abort(code, message)
+        context.abort(code, message)
 
-    return handle
+    return method
 
 
-def _caller(context: Any) -> Caller:
+def _deadline(context: grpc.ServicerContext) -> Deadline:
     seconds = context.time_remaining()
-    if seconds is None:
-        return Caller(waits=context.is_active)
-    return Caller(time.monotonic() + seconds, context.is_active)
-
-
-class _PredictionService(_Service):
-    Predict = _handler(requests.predict)
-    Classify = _handler(requests.classify)
-    Regress = _handler(requests.regress)
-    MultiInference = _handler(requests.multi_inference)
-    GetModelMetadata = _handler(requests.model_metadata)
-
-
-class _ModelService(_Service):
-    GetModelStatus = _handler(requests.model_status)
-    HandleReloadConfigRequest = _handler(requests.reload_config)
+    expires = math.inf if seconds is None else time.monotonic() + seconds
+    return Deadline(expires, context.is_active)

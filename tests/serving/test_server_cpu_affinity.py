@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from serving.server import cores
+from serving.server.runtime import cpu_affinity
 
 
 @pytest.fixture
@@ -12,7 +12,7 @@ def every_core(monkeypatch: pytest.MonkeyPatch) -> set[int]:
     if not hasattr(os, "sched_getaffinity"):
         pytest.skip("only Linux binds threads to cores")
     every = set(range(os.cpu_count() or 1))
-    monkeypatch.setattr(cores, "_ALL", every)
+    monkeypatch.setattr(cpu_affinity, "_ALL_CORES", every)
     return every
 
 
@@ -27,29 +27,29 @@ def in_thread() -> set[int]:
 
 def test_threads_share_a_core_with_those_that_start_them(every_core):
     before = os.sched_getaffinity(0)
-    ours, theirs = cores.on_one_core(lambda: (os.sched_getaffinity(0), in_thread()))
+    ours, theirs = cpu_affinity.pinned_to_one_core(lambda: (os.sched_getaffinity(0), in_thread()))
     assert ours == theirs and len(ours) == 1
     assert os.sched_getaffinity(0) == before == in_thread()
 
 
 def test_a_thread_may_leave_its_core_for_a_while(every_core):
     def leave() -> list[set[int]]:
-        with cores.on_all_cores():
+        with cpu_affinity.on_all_cores():
             away = [os.sched_getaffinity(0), in_thread()]
         return [*away, os.sched_getaffinity(0)]
 
-    *away, back = cores.on_one_core(leave)
+    *away, back = cpu_affinity.pinned_to_one_core(leave)
     assert away == [every_core, every_core] and len(back) == 1
 
 
 def test_what_it_raises_and_returns_comes_back():
-    assert cores.on_one_core(lambda: 7) == 7
+    assert cpu_affinity.pinned_to_one_core(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
-        cores.on_one_core(lambda: 1 / 0)
+        cpu_affinity.pinned_to_one_core(lambda: 1 / 0)
 
 
 def test_elsewhere_threads_go_where_they_like(monkeypatch):
-    monkeypatch.setattr(cores, "_BINDS", False)
+    monkeypatch.setattr(cpu_affinity, "_SUPPORTED", False)
     monkeypatch.delattr(os, "sched_setaffinity", raising=False)
-    with cores.on_all_cores():
-        assert cores.on_one_core(lambda: 7) == 7
+    with cpu_affinity.on_all_cores():
+        assert cpu_affinity.pinned_to_one_core(lambda: 7) == 7

@@ -1,24 +1,23 @@
 """Classify, Regress and MultiInference: lists of `tf.train.Example` to classes and values."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import grpc
 import numpy as np
 
-from serving.server.signature import Signature
+from serving.protos import classification_pb2, input_pb2, regression_pb2
+from serving.server.runtime.signature import Signature
 from serving.server.status import StatusError, invalid
 from serving.tensors import Array
 
-CLASSIFY = "tensorflow/serving/classify"
-REGRESS = "tensorflow/serving/regress"
 INPUTS = "inputs"
+"""The only input of a signature that takes examples."""
 
 
-def serialized(examples: Any) -> dict[str, Array]:
-    """The array of an `Input`, under the one name that such signatures have: bytes [N].
+def serialized(examples: input_pb2.Input) -> dict[str, Array]:
+    """The examples of an `Input` as the array for `INPUTS`: bytes [N].
 
-    A shared context is put before each example: fields of both are merged, the example's win.
+    A shared context is put before each example: the two are merged, the example's fields win.
 
     Raises:
         StatusError: INVALID_ARGUMENT where it is empty.
@@ -44,9 +43,9 @@ def check_classifier(signature: Signature) -> None:
         count = len(definition.outputs)
         raise invalid(f"Expected one or two output Tensors, found {count}")
     if INPUTS not in definition.inputs:
-        raise _unfit(f"No classification inputs found in SignatureDef: {definition}")
+        raise _precondition(f"No classification inputs found in SignatureDef: {definition}")
     if not {"classes", "scores"} & set(definition.outputs):
-        raise _unfit(
+        raise _precondition(
             'Expected classification signature outputs to contain at least one of "classes" or '
             f'"scores". Signature was: {definition}'
         )
@@ -60,12 +59,14 @@ def check_regressor(signature: Signature) -> None:
     if len(definition.outputs) != 1:
         raise invalid("Expected one output Tensor.")
     if INPUTS not in definition.inputs:
-        raise _unfit(f"No regression inputs found in SignatureDef: {definition}")
+        raise _precondition(f"No regression inputs found in SignatureDef: {definition}")
     if "outputs" not in definition.outputs:
-        raise _unfit(f"No regression outputs found in SignatureDef: {definition}")
+        raise _precondition(f"No regression outputs found in SignatureDef: {definition}")
 
 
-def fill_classes(outputs: Mapping[str, Array], count: int, result: Any) -> None:
+def fill_classes(
+    outputs: Mapping[str, Array], count: int, result: classification_pb2.ClassificationResult
+) -> None:
     """Write `classes` and `scores`, either of which may be missing, into a `ClassificationResult`.
 
     Raises:
@@ -101,7 +102,9 @@ def fill_classes(outputs: Mapping[str, Array], count: int, result: Any) -> None:
                 entry.score = scores[row][column]
 
 
-def fill_values(outputs: Mapping[str, Array], count: int, result: Any) -> None:
+def fill_values(
+    outputs: Mapping[str, Array], count: int, result: regression_pb2.RegressionResult
+) -> None:
     """Write `outputs` into a `RegressionResult`.
 
     Raises:
@@ -121,5 +124,5 @@ def fill_values(outputs: Mapping[str, Array], count: int, result: Any) -> None:
         result.regressions.add().value = value
 
 
-def _unfit(message: str) -> StatusError:
+def _precondition(message: str) -> StatusError:
     return StatusError(grpc.StatusCode.FAILED_PRECONDITION, message)

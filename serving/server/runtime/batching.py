@@ -1,27 +1,22 @@
-"""Requests that come at the same time run together: --enable_batching.
+"""Requests that arrive at the same time run as one batch: --enable_batching.
 
 TensorFlow has the batching library of TensorFlow Serving as an op (`tf.raw_ops.BatchFunction`). It
-is not used: behind the same gRPC, in turns, it came to 0.58 to 0.68 of the in-process limit where
-the queue here had 1.05 (xception, 32 in flight, two cores; character_cnn: 0.50 to 0.57 and 0.82).
-One bad item fails its whole batch, and nobody can leave its queue.
+is not used: behind the same gRPC server, in interleaved runs, it reached 0.58 to 0.68 of the
+in-process limit where the queue here reached 1.05 (xception, 32 requests in flight, two cores;
+character_cnn: 0.50 to 0.57 and 0.82). One bad request fails its whole batch, and a request whose
+deadline has passed stays in its queue.
 """
 
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import grpc
 import numpy as np
 
-from celflow.errors import UserError
-from serving.config_protos import BatchingParameters
-from serving.server.caller import Caller
-from serving.server.config import read_proto
+from serving.server.deadline import Deadline
+from serving.server.runtime.batching_options import BatchingOptions
 from serving.server.status import StatusError, invalid
 from serving.tensors import Array
 
@@ -29,77 +24,14 @@ Arrays = Mapping[str, Array]
 Run = Callable[[Arrays], dict[str, Array]]
 
 
-@dataclass(frozen=True)
-class Parameters:
-    """`BatchingParameters` with TensorFlow Serving's defaults.
-
-    Attributes:
-        max_batch_size: rows in a request, and in a batch unless large ones are split.
-        batch_timeout_micros: how long a request waits for others while a thread is free.
-        max_enqueued_batches: full batches that may wait in the queue of a signature.
-        num_batch_threads: batches that run at a time, of all models.
-        allowed_batch_sizes: a batch is filled up to the next of these by repeating its first row.
-        max_execution_batch_size: rows in a batch; a larger request is split.
-    """
-
-    max_batch_size: int = 1000
-    batch_timeout_micros: int = 0
-    max_enqueued_batches: int = 10
-    num_batch_threads: int = field(default_factory=lambda: os.cpu_count() or 1)
-    allowed_batch_sizes: tuple[int, ...] = ()
-    max_execution_batch_size: int = 1000
-
-    def padded(self, size: int) -> int:
-        """The allowed size to fill a batch of `size` rows up to."""
-        return next((allowed for allowed in self.allowed_batch_sizes if allowed >= size), size)
-
-
-def read(path: str) -> Parameters:
-    """The parameters in a text protobuf; an empty path gives the defaults.
-
-    Raises:
-        UserError: it cannot be read or contradicts itself; one line with the path.
-    """
-    proto = BatchingParameters()
-    if path:
-        read_proto(Path(path), proto, "batching parameters")
-    given: dict[str, Any] = {
-        descriptor.name: value.value
-        for descriptor, value in proto.ListFields()
-        if descriptor.name in Parameters.__dataclass_fields__ and hasattr(value, "value")
-    }
-    splits = proto.enable_large_batch_splitting.value
-    largest = given.get("max_batch_size", Parameters.max_batch_size)
-    if not splits or "max_execution_batch_size" not in given:
-        given["max_execution_batch_size"] = largest
-    parameters = Parameters(**given, allowed_batch_sizes=tuple(proto.allowed_batch_sizes))
-
-    def wrong(reason: str) -> UserError:
-        return UserError(f"batching parameters {path} are wrong: {reason}")
-
-    for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads"):
-        if getattr(parameters, name) < 1:
-            raise wrong(f"{name} is {getattr(parameters, name)}, but must be at least 1")
-    if parameters.batch_timeout_micros < 0:
-        raise wrong(f"batch_timeout_micros is {parameters.batch_timeout_micros}, below 0")
-    if not 1 <= parameters.max_execution_batch_size <= largest:
-        raise wrong("max_execution_batch_size is not between 1 and max_batch_size")
-    sizes = parameters.allowed_batch_sizes
-    if list(sizes) != sorted({size for size in sizes if size > 0}):
-        raise wrong("allowed_batch_sizes must be in increasing order")
-    if sizes and sizes[-1] != parameters.max_execution_batch_size:
-        raise wrong("the last of allowed_batch_sizes must be the largest batch's size")
-    return parameters
-
-
 class Batcher:
-    """The threads that run the batches of all queues in turn."""
+    """The threads that run the batches of all queues."""
 
-    def __init__(self, parameters: Parameters) -> None:
-        self.parameters = parameters
+    def __init__(self, options: BatchingOptions) -> None:
+        self.options = options
         self._changed = threading.Condition()
         self._waiting: deque[Queue] = deque()
-        for number in range(parameters.num_batch_threads):
+        for number in range(options.num_batch_threads):
             threading.Thread(target=self._work, name=f"batch-{number}", daemon=True).start()
 
     def queue(self, run: Run) -> "Queue":
@@ -113,7 +45,7 @@ class Batcher:
             StatusError: UNAVAILABLE: there is no room for them.
         """
         with self._changed:
-            room = self.parameters.max_enqueued_batches * self.parameters.max_execution_batch_size
+            room = self.options.max_enqueued_batches * self.options.max_execution_batch_size
             rows = sum(task.size for task in tasks)
             if queue.rows + rows > room:
                 raise StatusError(
@@ -159,10 +91,10 @@ class Queue:
         self.tasks: deque[_Task] = deque()
         self.rows = 0
         self._batcher = batcher
-        self._parameters = batcher.parameters
+        self._options = batcher.options
         self._run = run
 
-    def __call__(self, inputs: Arrays, caller: Caller) -> dict[str, Array]:
+    def __call__(self, inputs: Arrays, deadline: Deadline) -> dict[str, Array]:
         """The outputs for `inputs`, arrays of an equal first dimension of at least 1.
 
         Raises:
@@ -170,14 +102,14 @@ class Queue:
                 rows, UNAVAILABLE where the queue is full, or DEADLINE_EXCEEDED.
         """
         rows = len(next(iter(inputs.values())))
-        if rows > self._parameters.max_batch_size:
+        if rows > self._options.max_batch_size:
             raise invalid(
                 f"Task size {rows} is larger than maximum input batch size "
-                f"{self._parameters.max_batch_size}"
+                f"{self._options.max_batch_size}"
             )
-        step = self._parameters.max_execution_batch_size
+        step = self._options.max_execution_batch_size
         tasks = [
-            _Task({name: array[start : start + step] for name, array in inputs.items()}, caller)
+            _Task({name: array[start : start + step] for name, array in inputs.items()}, deadline)
             for start in range(0, rows, step)
         ]
         self._batcher.add(self, tasks)
@@ -188,15 +120,15 @@ class Queue:
 
     def due(self, now: float) -> float:
         """When the first of the tasks may run, in seconds of `time.monotonic()`."""
-        if self.rows >= self._parameters.max_execution_batch_size:
+        if self.rows >= self._options.max_execution_batch_size:
             return now
-        return self.tasks[0].arrived + self._parameters.batch_timeout_micros / 1e6
+        return self.tasks[0].arrived + self._options.batch_timeout_micros / 1e6
 
     def take(self) -> list["_Task"]:
         """Remove the next batch: tasks whose rows are of one shape, in the order of arrival."""
         taken: list[_Task] = []
         left: deque[_Task] = deque()
-        room = self._parameters.max_execution_batch_size
+        room = self._options.max_execution_batch_size
         for task in self.tasks:
             if task.size <= room and (not taken or task.shapes == taken[0].shapes):
                 taken.append(task)
@@ -208,11 +140,11 @@ class Queue:
         return taken
 
     def finish(self, tasks: Sequence["_Task"]) -> None:
-        """Answer every task; those that nobody waits for are left out."""
+        """Answer every task; those whose deadline has passed are not run."""
         waited_for = []
         for task in tasks:
             try:
-                task.caller.check()
+                task.deadline.check()
                 waited_for.append(task)
             except StatusError as error:
                 task.fail(error)
@@ -227,7 +159,7 @@ class Queue:
                 for task in tasks:
                     task.fail(error)
                 return
-            # One of them is bad, and its neighbours shall not know.
+            # One of them is bad: the others must not fail with it.
             middle = len(tasks) // 2
             self._finish(tasks[:middle])
             self._finish(tasks[middle:])
@@ -240,7 +172,7 @@ class Queue:
 
     def _outputs(self, tasks: Sequence["_Task"]) -> dict[str, Array]:
         rows = sum(task.size for task in tasks)
-        padded = self._parameters.padded(rows)
+        padded = self._options.padded_size(rows)
         batch = dict(tasks[0].inputs)
         if len(tasks) > 1 or padded > rows:
             for name, first in batch.items():
@@ -257,11 +189,11 @@ class Queue:
 
 
 class _Task:
-    """One request's rows, and the place where its thread waits."""
+    """Rows of one request, and the lock that its thread waits for."""
 
-    def __init__(self, inputs: Arrays, caller: Caller) -> None:
+    def __init__(self, inputs: Arrays, deadline: Deadline) -> None:
         self.inputs = inputs
-        self.caller = caller
+        self.deadline = deadline
         self.arrived = time.monotonic()
         self.size = len(next(iter(inputs.values())))
         self.shapes = {name: array.shape[1:] for name, array in inputs.items()}
@@ -279,7 +211,7 @@ class _Task:
         self._done.release()
 
     def wait(self) -> dict[str, Array]:
-        seconds = min(self.caller.seconds, threading.TIMEOUT_MAX)
+        seconds = min(self.deadline.seconds_left, threading.TIMEOUT_MAX)
         if not self._done.acquire(timeout=seconds):
             raise StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed")
         if self._error is not None:

@@ -1,19 +1,19 @@
-"""Which versions lie in a model's folder, and which of them its policy wants."""
+"""The versions in a model's base path, and which of them its version policy asks for."""
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
-SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
-TFLITE_FILE = "model.tflite"
+from serving.protos import model_server_config_pb2
+from serving.server.repository.load_failures import Fingerprint
+from serving.server.runtime.model_files import SAVED_MODEL_FILES, TFLITE_FILE
 
 
 def on_disk(base_path: Path, loaded: Collection[int] = ()) -> dict[int, Path] | None:
     """Version number to folder; None where the base path itself is missing.
 
-    Only folders with a whole number for a name and a model file in them count: anything else
-    is being copied, or is none of ours. One whose version is `loaded` needs no file: it may be
-    being filled anew.
+    A version's folder has a whole number for a name and a model file in it: anything else is still
+    being copied, or is no version. The folder of a `loaded` version needs no file: its files may be
+    being replaced.
     """
     try:
         folders = sorted(base_path.iterdir())
@@ -25,19 +25,20 @@ def on_disk(base_path: Path, loaded: Collection[int] = ()) -> dict[int, Path] | 
         if folder.name.isascii()
         and folder.name.isdigit()
         and len(folder.name) < 19  # more digits than an int64 has
-        and (int(folder.name) in loaded or _holds_a_model(folder))
+        and (int(folder.name) in loaded or _has_model_file(folder))
     }
 
 
-def _holds_a_model(folder: Path) -> bool:
+def _has_model_file(folder: Path) -> bool:
     try:
         return any((folder / name).is_file() for name in (*SAVED_MODEL_FILES, TFLITE_FILE))
     except OSError:
         return False
 
 
-def wanted(policy: Any, found: Collection[int]) -> set[int]:
-    """The versions in `found` that a `ServableVersionPolicy` asks for; without one, the latest."""
+def wanted(config: model_server_config_pb2.ModelConfig, found: Collection[int]) -> set[int]:
+    """The versions in `found` that a model's version policy asks for; without one, the latest."""
+    policy = config.model_version_policy
     choice = policy.WhichOneof("policy_choice")
     if choice == "all":
         return set(found)
@@ -46,8 +47,8 @@ def wanted(policy: Any, found: Collection[int]) -> set[int]:
     return set(sorted(found)[-(policy.latest.num_versions or 1) :])
 
 
-def fingerprint(folder: Path) -> frozenset[tuple[str, int, int]]:
-    """Name, size and time of every file: it changes when a broken folder is put right."""
+def fingerprint(folder: Path) -> Fingerprint:
+    """Name, size and time of every file: it changes when a broken folder is repaired."""
     files = []
     for path in folder.rglob("*"):
         try:
