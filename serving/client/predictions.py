@@ -1,40 +1,12 @@
-"""What a model server answers, and what can go wrong."""
+"""The answer of a model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from celflow.errors import UserError
+from serving.client.errors import BadInput, ServerError
 from serving.tensors import Array
-
-
-class ServerError(UserError):
-    """A model server did not answer as asked; the message is one line for a person.
-
-    Attributes:
-        code: gRPC's name, such as "UNAVAILABLE".
-    """
-
-    def __init__(self, message: str, code: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class ServerDown(ServerError):
-    """Nothing answers at the address, or what does is too busy."""
-
-
-class BadInput(ServerError):
-    """The model does not take what was sent: not an image, a wrong signature or shape."""
-
-
-class ModelNotFound(ServerError):
-    """The server has no such model, version or label."""
-
-
-class LoadFailed(ServerError):
-    """A version that was waited for could not be loaded; the message has the server's reason."""
 
 
 @dataclass(frozen=True)
@@ -114,31 +86,3 @@ class Prediction:
             )
             for row, best in enumerate(order)
         ]
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """An input or output: its type (`float32`, `string`) and shape; None is a free size.
-
-    The shape as a whole is None where even the number of dimensions is free.
-    """
-
-    dtype: str
-    shape: tuple[int | None, ...] | None
-
-
-@dataclass(frozen=True)
-class Signature:
-    """A way to call a model: its inputs and outputs by name."""
-
-    inputs: Mapping[str, TensorInfo]
-    outputs: Mapping[str, TensorInfo]
-
-
-@dataclass(frozen=True)
-class VersionStatus:
-    """A version's state (START, LOADING, AVAILABLE, UNLOADING, END) and, if it failed, why."""
-
-    version: int
-    state: str
-    error: str

@@ -20,15 +20,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from celflow.errors import UserError
-from serving import client as serving_client
 from serving.client import (
     BadInput,
     Client,
+    LoadFailed,
     ModelNotFound,
     Prediction,
     ServerDown,
     ServerError,
     TensorInfo,
+    connection,
     default_address,
 )
 from serving.protos import predict_pb2, prediction_service_pb2_grpc
@@ -239,7 +240,7 @@ def test_patience_outlasts_a_restart(
 ) -> None:
     service, client = flaky
     service.failures = [grpc.StatusCode.UNAVAILABLE] * 6
-    monkeypatch.setattr(serving_client, "_LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(connection, "_LONGEST_WAIT_SECONDS", 0.1)
     client.patience = client.timeout
     assert ask(client).outputs["y"].tolist() == [7]
 
@@ -430,5 +431,5 @@ def test_protos_live_with_tensorflow_in_either_order(code: str) -> None:
 
 
 def test_error_kinds() -> None:
-    assert issubclass(serving_client.LoadFailed, ServerError)
+    assert issubclass(LoadFailed, ServerError)
     assert issubclass(ServerError, UserError)

@@ -461,7 +461,7 @@ def test_the_dashboards_image_has_all_it_imports_and_no_tensorflow(tmp_path: Pat
     (house / "serving").mkdir(parents=True)
     for copied in ("params.yaml", "celflow", "dashboard"):
         (house / copied).symlink_to(ROOT / copied)
-    for file in SERVING.glob("*.py"):
+    for file in (*SERVING.glob("*.py"), SERVING / "client"):
         (house / "serving" / file.name).symlink_to(file)
     code = (
         "import sys, animeface, cv2\n"
