@@ -29,7 +29,6 @@ from serving.protos import model_server_config_pb2, predict_pb2
 from serving.tensors import to_proto
 
 PARTS = Path(__file__).parent
-CONFIG_FILES = sorted((Path(__file__).parents[2] / "serving/config").glob("*.config"))
 MODELS = ("xception", "character_cnn")
 IN_FLIGHT = 32
 START_SECONDS = 180.0
@@ -187,7 +186,7 @@ class Bench:
         for name, folders in versions.items():
             for number, folder in enumerate(folders, 1):
                 shutil.copytree(folder, served / name / str(number))
-        for file in CONFIG_FILES:
+        for file in backends.CONFIG_FILES:
             shutil.copy(file, served)
         first = dict.fromkeys(versions, 1)
         (served / "models.config").write_text(

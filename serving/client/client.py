@@ -37,8 +37,8 @@ class Client:
     Args:
         address: host:port of its gRPC side.
         timeout: seconds that a call may take, with all its tries.
-        patience: seconds to go on trying where the server is unavailable; as long as `timeout`,
-            it outlasts a restart of the server.
+        patience: seconds to go on trying while the server is unavailable; a value as large as
+            `timeout` outlasts a restart of the server.
         credentials: of TLS, from `grpc.ssl_channel_credentials`; without, nothing is encrypted.
     """
 
@@ -133,16 +133,16 @@ class Client:
 
         Args:
             model: its name.
-            images: encoded images or files with one; they are taken as answers are, so that an
-                iterator of any length may give them.
+            images: encoded images, or files of one each; an iterator may be of any length, because
+                they are taken only as fast as the answers are.
             version: a number, a label or None for the latest.
-            in_flight: requests that are under way, or answered and not yet taken, at a time.
+            in_flight: requests at a time that are under way, or answered and not yet taken.
 
         Yields:
-            A prediction, or why the model (or the disk) refuses this one image.
+            A prediction, or the error of this one image: refused by the model, or unreadable.
 
         Raises:
-            ServerError: as `run`, but for BadInput.
+            ServerError: as `run`, except BadInput.
         """
 
         def ask(image: bytes | Path) -> Prediction | BadInput:
@@ -181,7 +181,7 @@ class Client:
     def draw(
         self, model: str, image: bytes, version: VersionSpec = None, **styles: float
     ) -> Prediction:
-        """What a picture model makes of an image, by its signature `styled` where styles are given.
+        """The output of an image-to-image model, by its signature `styled` where styles are given.
 
         Args:
             model: its name.
@@ -239,7 +239,7 @@ class Client:
         Args:
             model: its name.
             version: its number.
-            timeout: seconds to wait; the server itself may come up meanwhile.
+            timeout: seconds to wait, also for the server itself.
 
         Raises:
             LoadFailed: it could not be loaded.

@@ -67,7 +67,7 @@ class Connection:
             request: its message.
             subject: what it is about, for error messages.
             timeout: seconds for all tries together.
-            patience: seconds to go on trying for.
+            patience: seconds to go on trying.
 
         Raises:
             ServerError: the last try failed.

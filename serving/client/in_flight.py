@@ -16,8 +16,8 @@ def map_in_flight(
 
     Args:
         function: runs on `in_flight` threads.
-        items: an iterator of any length; one is taken for each result that is.
-        in_flight: calls that are under way, or done and not yet taken, at a time.
+        items: of any length; taken only as fast as the results are.
+        in_flight: calls at a time that are under way, or done and not yet taken.
     """
     under_way: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(in_flight, thread_name_prefix="predict") as threads:

@@ -15,9 +15,9 @@ class Classification:
 
     Attributes:
         names: the classes.
-        scores: theirs, falling.
-        verdict: the name that the model stands by, or "unsure"; the most likely class where the
-            model gives no verdict.
+        scores: of the classes, falling.
+        verdict: the model's decision, a class or "unsure"; the most likely class where the model
+            makes none.
     """
 
     names: tuple[str, ...]
@@ -52,7 +52,11 @@ class Prediction:
     milliseconds: float
 
     def output(self, name: str, kind: str = "a model") -> Array:
-        """One output; `kind` is what a model with this output is called in the message.
+        """One output.
+
+        Args:
+            name: of the output.
+            kind: what a model with this output is called in the error message.
 
         Raises:
             BadInput: the model has no such output.

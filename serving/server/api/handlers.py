@@ -149,7 +149,7 @@ class Handlers:
             raise
         finally:
             self._metrics.count_request(
-                spec.name if self._manager.knows(spec.name) else "",
+                spec.name if self._manager.is_known(spec.name) else "",
                 api,
                 self._entrypoint,
                 code.name,

@@ -101,7 +101,7 @@ class Manager:
             raise _not_found(f"Could not find any versions of model {spec.name}")
         return [states[version] for version in sorted(states, reverse=True)]
 
-    def knows(self, name: str) -> bool:
+    def is_known(self, name: str) -> bool:
         """Whether a config ever asked for a version of this model."""
         return name in self._states
 
@@ -159,9 +159,7 @@ class Manager:
             )
 
     def poll(self) -> None:
-        """Look at the folders again; a version that failed is tried again when its files change,
-        and where `retries` are left and it is time.
-        """
+        """Look at the folders again, and load new versions and those that `LoadFailures` says."""
         with self._changes:
             self._reconcile()
 

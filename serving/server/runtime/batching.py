@@ -39,15 +39,15 @@ class Batcher:
         return Queue(self, run)
 
     def add(self, queue: "Queue", tasks: Sequence["_Task"]) -> None:
-        """Let `tasks` wait in `queue`.
+        """Put `tasks` into `queue`.
 
         Raises:
-            StatusError: UNAVAILABLE: there is no room for them.
+            StatusError: UNAVAILABLE: the queue is full.
         """
         with self._changed:
-            room = self.options.max_enqueued_batches * self.options.max_execution_batch_size
+            limit = self.options.max_enqueued_batches * self.options.max_execution_batch_size
             rows = sum(task.size for task in tasks)
-            if queue.rows + rows > room:
+            if queue.rows + rows > limit:
                 raise StatusError(
                     grpc.StatusCode.UNAVAILABLE,
                     "The batch scheduling queue to which this task was submitted is full",
@@ -61,7 +61,7 @@ class Batcher:
     def _work(self) -> None:
         while True:
             queue, tasks = self._next()
-            queue.finish(tasks)
+            queue.run_batch(tasks)
             del queue, tasks  # else an idle thread keeps an unloaded model in memory
 
     def _next(self) -> tuple["Queue", list["_Task"]]:
@@ -85,7 +85,7 @@ class Batcher:
 
 
 class Queue:
-    """What waits for one signature of one version."""
+    """The requests that wait for one signature of one version."""
 
     def __init__(self, batcher: Batcher, run: Run) -> None:
         self.tasks: deque[_Task] = deque()
@@ -125,33 +125,33 @@ class Queue:
         return self.tasks[0].arrived + self._options.batch_timeout_micros / 1e6
 
     def take(self) -> list["_Task"]:
-        """Remove the next batch: tasks whose rows are of one shape, in the order of arrival."""
+        """Remove the next batch: tasks with rows of one shape, in the order of arrival."""
         taken: list[_Task] = []
         left: deque[_Task] = deque()
-        room = self._options.max_execution_batch_size
+        space = self._options.max_execution_batch_size
         for task in self.tasks:
-            if task.size <= room and (not taken or task.shapes == taken[0].shapes):
+            if task.size <= space and (not taken or task.shapes == taken[0].shapes):
                 taken.append(task)
-                room -= task.size
+                space -= task.size
                 self.rows -= task.size
             else:
                 left.append(task)
         self.tasks = left
         return taken
 
-    def finish(self, tasks: Sequence["_Task"]) -> None:
+    def run_batch(self, tasks: Sequence["_Task"]) -> None:
         """Answer every task; those whose deadline has passed are not run."""
-        waited_for = []
+        active = []
         for task in tasks:
             try:
                 task.deadline.check()
-                waited_for.append(task)
+                active.append(task)
             except StatusError as error:
                 task.fail(error)
-        if waited_for:
-            self._finish(waited_for)
+        if active:
+            self._run_batch(active)
 
-    def _finish(self, tasks: Sequence["_Task"]) -> None:
+    def _run_batch(self, tasks: Sequence["_Task"]) -> None:
         try:
             outputs = self._outputs(tasks)
         except Exception as error:
@@ -161,8 +161,8 @@ class Queue:
                 return
             # One of them is bad: the others must not fail with it.
             middle = len(tasks) // 2
-            self._finish(tasks[:middle])
-            self._finish(tasks[middle:])
+            self._run_batch(tasks[:middle])
+            self._run_batch(tasks[middle:])
             return
         start = 0
         for task in tasks:
