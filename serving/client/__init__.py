@@ -8,12 +8,12 @@ Threads may share a client; they use one connection. In asyncio, each call is
 `await asyncio.to_thread(client.classify, "xception", [picture])`.
 """
 
-from serving.client.client import STYLES, Client
+from serving.client.client import Client
 from serving.client.connection import ADDRESS_VARIABLE, DEFAULT_ADDRESS, default_address
 from serving.client.errors import BadInput, LoadFailed, ModelNotFound, ServerDown, ServerError
 from serving.client.model_info import SignatureInfo, TensorInfo, VersionStatus
 from serving.client.predictions import Classification, Prediction
-from serving.client.request_parts import VersionSpec
+from serving.client.requests import STYLES, VersionSpec
 
 __all__ = [
     "ADDRESS_VARIABLE",

@@ -6,27 +6,30 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
+from google.protobuf.message import Message
 
 from serving.client.connection import DEFAULT_ADDRESS, Connection
 from serving.client.errors import BadInput, LoadFailed, ModelNotFound, ServerDown, ServerError
 from serving.client.in_flight import map_in_flight
 from serving.client.model_info import SignatureInfo, VersionStatus
 from serving.client.predictions import Classification, Prediction
-from serving.client.request_parts import VersionSpec, describe, image_batch, model_spec
+from serving.client.requests import (
+    VersionSpec,
+    describe,
+    image_batch,
+    model_spec,
+    predict_request,
+    styled_inputs,
+)
 from serving.protos import (
     get_model_metadata_pb2,
     get_model_status_pb2,
     model_management_pb2,
     model_server_config_pb2,
     model_service_pb2_grpc,
-    predict_pb2,
     prediction_service_pb2_grpc,
 )
-from serving.tensors import Array, to_array, to_proto
-
-STYLES = {"sharpness": 0.5, "abstraction": 0.0}
-"""The cartoonizer's styles, and their values where a caller gives none."""
+from serving.tensors import Array, to_array
 
 _LOADING_TIMEOUT = 300.0  # seconds; a config is answered when its versions are loaded
 
@@ -90,14 +93,7 @@ class Client:
             ServerDown: nothing answers.
             ServerError: anything else, such as a timeout.
         """
-        request = predict_pb2.PredictRequest(
-            model_spec=model_spec(model, version, signature), output_filter=outputs
-        )
-        for name, array in inputs.items():
-            try:
-                request.inputs[name].CopyFrom(to_proto(array))
-            except ValueError as error:
-                raise BadInput(f"input {name}: {error}", "INVALID_ARGUMENT") from None
+        request = predict_request(model_spec(model, version, signature), inputs, outputs)
         started = time.perf_counter()
         response = self._call(self._predictions.Predict, request, describe(model, version))
         milliseconds = (time.perf_counter() - started) * 1000
@@ -194,11 +190,8 @@ class Client:
         """
         if not styles:
             return self.predict(model, [image], version)
-        values = {name: np.array([value], np.float32) for name, value in styles.items()}
-        defaults = {name: np.array([value], np.float32) for name, value in STYLES.items()}
-        inputs = {"image_bytes": image_batch([image]), **defaults, **values}
         try:
-            return self.run(model, inputs, version, signature="styled")
+            return self.run(model, styled_inputs(image, styles), version, signature="styled")
         except BadInput as error:
             if error.code != "FAILED_PRECONDITION":  # it has such a signature
                 raise
@@ -293,7 +286,11 @@ class Client:
         return self._connection.is_healthy(min(self.timeout, 2.0))
 
     def _call(
-        self, method: Callable[..., Any], request: Any, subject: str, timeout: float | None = None
+        self,
+        method: Callable[..., Any],
+        request: Message,
+        subject: str,
+        timeout: float | None = None,
     ) -> Any:
         return self._connection.call(
             method, request, subject, timeout or self.timeout, self.patience

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from serving.client.errors import from_rpc_error
@@ -55,7 +56,7 @@ class Connection:
     def call(
         self,
         method: Callable[..., Any],
-        request: Any,
+        request: Message,
         subject: str,
         timeout: float,
         patience: float,

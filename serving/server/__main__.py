@@ -16,8 +16,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or it logs every malformed co
 from celflow.errors import UserError, run
 from serving.config_protos import MonitoringConfig
 from serving.server import flags as command_line
-from serving.server import tls
-from serving.server.api import grpc_api, rest_api
+from serving.server.api import grpc_api, rest_api, tls
 from serving.server.api.grpc_api import GrpcServer
 from serving.server.api.handlers import Handlers
 from serving.server.api.rest_api import RestServer
@@ -38,7 +37,7 @@ MAX_BATCH_THREADS = 64  # each request that waits for a batch occupies a thread
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests under way; a second one quits now.
+    """Serve until SIGTERM or SIGINT, then finish the requests under way; a second SIGINT exits now.
 
     Raises:
         UserError: a config file is broken or a port is taken.

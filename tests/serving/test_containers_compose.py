@@ -42,9 +42,9 @@ def test_compose_services_are_whole() -> None:
         assert set(service.get("depends_on", ())) <= set(services)
         for volume in service.get("volumes", ()):
             if volume.startswith("."):
-                inside_of_house = ("../data",)
+                inside_the_project = ("../data",)
                 source = volume.split(":")[0]
-                assert source in inside_of_house or (SERVING / source).exists(), volume
+                assert source in inside_the_project or (SERVING / source).exists(), volume
             elif not volume.startswith("$"):
                 used.add(volume.split(":")[0])
     assert used == volumes
@@ -175,12 +175,12 @@ def test_the_dashboards_image_has_all_it_imports_and_no_tensorflow(tmp_path: Pat
             kept = messages / file.relative_to(library)
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.symlink_to(file)
-    house = tmp_path / "celflow"
-    (house / "serving").mkdir(parents=True)
+    project = tmp_path / "celflow"
+    (project / "serving").mkdir(parents=True)
     for copied in ("params.yaml", "celflow", "dashboard"):
-        (house / copied).symlink_to(ROOT / copied)
+        (project / copied).symlink_to(ROOT / copied)
     for file in (*SERVING.glob("*.py"), SERVING / "client"):
-        (house / "serving" / file.name).symlink_to(file)
+        (project / "serving" / file.name).symlink_to(file)
     code = (
         "import sys, animeface, cv2\n"
         "from dashboard import compare, server, try_it\n"
@@ -190,10 +190,10 @@ def test_the_dashboards_image_has_all_it_imports_and_no_tensorflow(tmp_path: Pat
     )
     # -S: no site-packages but those laid out above.
     done = subprocess.run(
-        [sys.executable, "-S", "-c", code], cwd=house, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-S", "-c", code], cwd=project, capture_output=True, text=True, timeout=120,
         env={
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join(map(str, (house, messages, packages))),
+            "PYTHONPATH": os.pathsep.join(map(str, (project, messages, packages))),
         },
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from serving.protos import prediction_log_pb2
-from serving.server.deadline import NO_DEADLINE
+from serving.server.deadline import NO_DEADLINE, Deadline
 from serving.server.runtime import saved_model, tflite_model
 from serving.server.runtime.batching import Batcher
 from serving.server.runtime.model_files import SAVED_MODEL_FILES, TFLITE_FILE, WARMUP_FILE
@@ -57,7 +57,7 @@ class Loader:
         """Replay the requests in `path`, so that no client has to wait for a slow first run."""
         if not path.is_file():
             return
-        kinds: Mapping[str, Callable[[Any, Any], Any]] = {
+        kinds: Mapping[str, Callable[[Any, Deadline], Message]] = {
             "predict_log": servable.predict,
             "classify_log": servable.classify,
             "regress_log": servable.regress,

@@ -1,7 +1,7 @@
 """One loaded version of a model, and how it answers each kind of request."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import TypeAlias
 
 import grpc
 
@@ -19,6 +19,8 @@ from serving.server.runtime.batching import Batcher
 from serving.server.runtime.signature import CLASSIFY, DEFAULT_SIGNATURE, REGRESS, Signature
 from serving.server.status import StatusError, invalid
 from serving.tensors import Array, to_array, to_proto
+
+Result: TypeAlias = classification_pb2.ClassificationResult | regression_pb2.RegressionResult
 
 
 class Servable:
@@ -158,7 +160,14 @@ class Servable:
             self._fill_result(task.method_name, self._signatures[key], inputs, deadline, target)
         return response
 
-    def _infer(self, request: Any, deadline: Deadline, method: str, spec: Any, result: Any) -> None:
+    def _infer(
+        self,
+        request: classification_pb2.ClassificationRequest | regression_pb2.RegressionRequest,
+        deadline: Deadline,
+        method: str,
+        spec: model_pb2.ModelSpec,
+        result: Result,
+    ) -> None:
         key = request.model_spec.signature_name or DEFAULT_SIGNATURE
         signature = self._example_signature(key, method, "No signature was found with the name: ")
         self._fill_spec(spec, key)
@@ -187,7 +196,7 @@ class Servable:
         signature: Signature,
         inputs: Mapping[str, Array],
         deadline: Deadline,
-        result: Any,
+        result: Result,
     ) -> None:
         outputs = self._run(signature, inputs, (), deadline)
         fill = examples.fill_classes if method == CLASSIFY else examples.fill_values

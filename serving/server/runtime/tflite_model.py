@@ -40,7 +40,7 @@ def load(file: Path) -> tuple[dict[str, meta_graph_pb2.SignatureDef], dict[str, 
 class _WholeModel:
     """Stands in for `Interpreter.get_signature_runner` where a model has no signature."""
 
-    def __init__(self, interpreter: Any) -> None:
+    def __init__(self, interpreter: "tf.lite.Interpreter") -> None:
         self._interpreter = interpreter
 
     def get_input_details(self) -> dict[str, Any]:

@@ -1,15 +1,18 @@
-"""The parts of which requests are made."""
+"""Requests and their parts, from what a caller gives."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from serving.client.errors import BadInput
-from serving.protos import model_pb2
-from serving.tensors import Array
+from serving.protos import model_pb2, predict_pb2
+from serving.tensors import Array, to_proto
 
 VersionSpec = int | str | None
 """A version's number, a label such as "stable" or "canary", or None for the largest number."""
+
+STYLES = {"sharpness": 0.5, "abstraction": 0.0}
+"""The cartoonizer's styles, and their values where a caller gives none."""
 
 
 def model_spec(model: str, version: VersionSpec, signature: str = "") -> model_pb2.ModelSpec:
@@ -20,6 +23,23 @@ def model_spec(model: str, version: VersionSpec, signature: str = "") -> model_p
     elif version is not None:
         spec.version.value = version
     return spec
+
+
+def predict_request(
+    spec: model_pb2.ModelSpec, inputs: Mapping[str, Array], outputs: Sequence[str]
+) -> predict_pb2.PredictRequest:
+    """A `PredictRequest`.
+
+    Raises:
+        BadInput: an array has a type that cannot be sent.
+    """
+    request = predict_pb2.PredictRequest(model_spec=spec, output_filter=outputs)
+    for name, array in inputs.items():
+        try:
+            request.inputs[name].CopyFrom(to_proto(array))
+        except ValueError as error:
+            raise BadInput(f"input {name}: {error}", "INVALID_ARGUMENT") from None
+    return request
 
 
 def describe(model: str, version: VersionSpec) -> str:
@@ -44,3 +64,9 @@ def image_batch(images: Sequence[bytes]) -> Array:
     array = np.empty(len(images), object)
     array[:] = images
     return array
+
+
+def styled_inputs(image: bytes, styles: Mapping[str, float]) -> dict[str, Array]:
+    """The inputs of a signature `styled` for one image."""
+    values = {name: np.array([value], np.float32) for name, value in {**STYLES, **styles}.items()}
+    return {"image_bytes": image_batch([image]), **values}
