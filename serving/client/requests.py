@@ -1,4 +1,4 @@
-"""Requests and their parts, from what a caller gives."""
+"""Requests and their parts, from plain arguments."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ VersionSpec = int | str | None
 """A version's number, a label such as "stable" or "canary", or None for the largest number."""
 
 STYLES = {"sharpness": 0.5, "abstraction": 0.0}
-"""The cartoonizer's styles, and their values where a caller gives none."""
+"""The cartoonizer's styles, and their defaults."""
 
 
 def model_spec(model: str, version: VersionSpec, signature: str = "") -> model_pb2.ModelSpec:
