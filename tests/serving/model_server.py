@@ -1,4 +1,4 @@
-"""Helpers of the server's tests: a server, a model's folder, a config, a thread that keeps asking."""
+"""Helpers of the server's tests: a server, a model's folder, a config, a looping thread."""
 
 import re
 import shutil

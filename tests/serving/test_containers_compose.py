@@ -190,7 +190,8 @@ def test_the_dashboards_image_has_all_it_imports_and_no_tensorflow(tmp_path: Pat
     )
     # -S: no site-packages but those laid out above.
     done = subprocess.run(
-        [sys.executable, "-S", "-c", code], cwd=project, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-S", "-c", code], cwd=project, capture_output=True, text=True,
+        timeout=120,
         env={
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join(map(str, (project, messages, packages))),
