@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # or serving.py beside this file comes first
 from celflow.params import load
-from serving.server import saved_model
+from serving.server.runtime import saved_model
 from stages import models
 
 NAMES = ("colours", "gradient", "edges")

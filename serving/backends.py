@@ -1,6 +1,6 @@
-"""Which program serves the models: TensorFlow Serving's binary, its container image, or ours.
+"""Which program serves the models: TensorFlow Serving's binary, its image, or the embedded server.
 
-All three are started with the same flags and read the same files under served/.
+All three are started with the same flags and read the same files below served/.
 """
 
 import os
@@ -19,12 +19,15 @@ BINARY = "tensorflow_model_server"
 IMAGE = "tensorflow/serving"
 TAG_VARIABLE = "TF_SERVING_TAG"
 
+CONFIG_FILES = sorted((Path(__file__).parent / "config").glob("*.config"))
+"""The server's settings, which a deployment copies beside its model config."""
+
 _DOCKER_TIMEOUT = 10.0  # seconds for an engine to say that it is there
-_EVERYWHERE = ("0.0.0.0", "::")
+_ALL_ADDRESSES = ("0.0.0.0", "::")
 
 
 class Backend(str, Enum):
-    """What can serve; `auto` is the first that is there, in this order."""
+    """What can serve; `auto` is the first that is available, in this order."""
 
     auto = "auto"
     binary = "binary"
@@ -39,7 +42,7 @@ class Launch:
     Attributes:
         backend: which one; never `auto`.
         command: its command line.
-        note: what a person should know about it, or nothing.
+        note: a warning for the user, or nothing.
     """
 
     backend: Backend
@@ -58,16 +61,16 @@ def launch(
     """The command line of a server for a model config.
 
     Args:
-        backend: which server; `auto` takes the first that is there.
+        backend: which server; `auto` takes the first that is available.
         host: address to listen on.
         grpc_port: its port.
         rest_port: its port.
-        config: a `ModelServerConfig` file, beside batching.config and monitoring.config; a
-            container sees their folder, at the same path.
+        config: a `ModelServerConfig` file, beside batching.config and monitoring.config; their
+            folder is mounted into a container at the same path.
         more: other flags of tensorflow_model_server, passed on.
 
     Raises:
-        UserError: the server that was asked for is not there.
+        UserError: the server is not available.
     """
     if backend is Backend.auto:
         backend = first()
@@ -77,7 +80,7 @@ def launch(
         f"--rest_api_port={rest_port}",
         f"--model_config_file={config}",
         "--model_config_file_poll_wait_seconds=2",
-        # The file has labels, and at the start no version is loaded that they could name.
+        # The file has labels, and no version that they name is loaded at the start.
         "--allow_version_labels_for_unavailable_models=true",
         "--enable_grpc_healthcheck_service=true",
         "--enable_batching=true",
@@ -86,7 +89,9 @@ def launch(
         *more,
     ]
     if backend is Backend.binary:
-        note = "" if host in _EVERYWHERE else f"{BINARY} listens on every address, not just {host}"
+        note = (
+            "" if host in _ALL_ADDRESSES else f"{BINARY} listens on every address, not just {host}"
+        )
         return Launch(backend, [_program(BINARY), *flags], note)
     if backend is Backend.docker:
         run = _docker_run(host, (grpc_port, rest_port), config.parent)
@@ -110,11 +115,11 @@ def image() -> str:
 
 
 def first() -> Backend:
-    """What `auto` takes: the binary, an image that Docker has, or the embedded server."""
+    """What `auto` takes: the binary, an image that Docker has stored, or the embedded server."""
     if shutil.which(BINARY):
         return Backend.binary
     try:
-        # An image that would have to be fetched first, gigabytes of it, is not there.
+        # An image that Docker would have to download first, gigabytes, is not available.
         _docker("image", "inspect", "--format", "{{.Id}}", image())
     except UserError:
         return Backend.embedded

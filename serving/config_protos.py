@@ -1,13 +1,13 @@
 """The messages of TensorFlow Serving's config files that tensorflow-serving-api does not ship.
 
 Their names and fields are those of its `session_bundle_config.proto`, `monitoring_config.proto` and
-`ssl_config.proto`, so the same text files are read. Only the text form is ever used; the field
-numbers below are therefore of no consequence.
+`ssl_config.proto`, so that the same text files can be read. Only the text form is ever used, so the
+field numbers below do not matter.
 """
 
 from typing import Any
 
-from google.protobuf import (  # type: ignore[import-untyped]
+from google.protobuf import (
     descriptor_pb2,
     descriptor_pool,
     message_factory,

@@ -1,3 +1,3 @@
-"""An alias of the registry and the version label that stands for it on the model server."""
+"""Alias in the model registry to version label on the model server."""
 
 LABELS = {"champion": "stable", "challenger": "canary"}

@@ -1,15 +1,15 @@
 """TensorFlow Serving's messages and stubs, without paying for TensorFlow.
 
-`tensorflow_serving.apis` imports `tensorflow.core.framework.*_pb2`; Python runs
-`tensorflow/__init__.py` (some 7 s and 500 MB) before it reaches that generated code, which needs
-nothing but protobuf. Where TensorFlow is not loaded yet, its package is therefore replaced by an
-empty one with the same search path while the messages are imported, and every trace of that is
-taken out of `sys.modules` again. A later `import tensorflow` runs the same generated files once
-more: the descriptor pool accepts a file with equal content, and protobuf hands out one class per
-descriptor, so messages made before and after mix freely.
+`tensorflow_serving.apis` imports `tensorflow.core.framework.*_pb2`. That generated code needs
+nothing but protobuf, but Python runs `tensorflow/__init__.py` (some 7 s and 500 MB) first. Where
+TensorFlow is not loaded yet, an empty package with the same search path therefore takes its place
+in `sys.modules` while the messages are imported, and is removed again afterwards. A later `import
+tensorflow` runs the same generated files once more: the descriptor pool accepts a file with equal
+content, and protobuf hands out one class per descriptor, so messages made before and after mix
+freely.
 
-The one limit: nobody may import TensorFlow in another thread in the 0.1 s that the first import of
-this module takes.
+The one limit: no other thread may import TensorFlow in the 0.1 s that the first import of this
+module takes.
 """
 
 import importlib.util
@@ -39,7 +39,7 @@ def _tensorflow_without_init() -> Iterator[None]:
 
 
 with _tensorflow_without_init():
-    from tensorflow.core.example import example_pb2
+    from tensorflow.core.example import example_pb2, feature_pb2
     from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
     from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
     from tensorflow_serving.apis import (
@@ -47,6 +47,7 @@ with _tensorflow_without_init():
         get_model_metadata_pb2,
         get_model_status_pb2,
         inference_pb2,
+        input_pb2,
         model_management_pb2,
         model_pb2,
         model_service_pb2,
@@ -62,9 +63,11 @@ with _tensorflow_without_init():
 __all__ = [
     "classification_pb2",
     "example_pb2",
+    "feature_pb2",
     "get_model_metadata_pb2",
     "get_model_status_pb2",
     "inference_pb2",
+    "input_pb2",
     "meta_graph_pb2",
     "model_management_pb2",
     "model_pb2",

@@ -11,8 +11,8 @@ from serving.protos import tensor_pb2, types_pb2
 
 Array = NDArray[Any]
 
-MAX_BYTES = 1 << 30
-"""Largest array that a message may unfold to: a few bytes can claim any shape."""
+MAX_ARRAY_BYTES = 1 << 30
+"""Largest array that a message may stand for: a few bytes can claim any shape."""
 
 _FIELDS: dict[
     int, tuple[np.dtype[Any], str]
@@ -33,7 +33,7 @@ _FIELDS: dict[
 _NUMBERS = {dtype: number for number, (dtype, _) in _FIELDS.items()}
 
 
-def to_array(proto: Any) -> Array:
+def to_array(proto: tensor_pb2.TensorProto) -> Array:
     """The array in a TensorProto; strings come as an object array of `bytes`.
 
     `tensor_content` is not copied: such an array is read-only. A `*_val` field with fewer values
@@ -69,7 +69,7 @@ def _fill(
 ) -> Array:
     if len(values) > count:
         raise ValueError(f"its {len(values)} values do not fit the shape {list(shape)}")
-    if count * dtype.itemsize > MAX_BYTES:
+    if count * dtype.itemsize > MAX_ARRAY_BYTES:
         raise ValueError(f"its shape {list(shape)} is too large")
     try:
         array = np.full(count, values[-1] if len(values) else empty, dtype)
@@ -79,14 +79,13 @@ def _fill(
     return array.reshape(shape)
 
 
-def to_proto(array: Array, typed: bool = False) -> Any:
+def to_proto(array: Array, typed: bool = False) -> tensor_pb2.TensorProto:
     """A TensorProto with the values of `array`; `bytes` and `str` become DT_STRING.
 
     Args:
         array: of any shape; an object array must hold only `bytes` or `str`.
-        typed: put numbers in their `*_val` field as TensorFlow Serving's answers do, for clients
-            which read `float_val` by name. Only uint8, which is pictures, stays raw bytes all the
-            same.
+        typed: put numbers in their `*_val` field, as TensorFlow Serving does, for clients that
+            read `float_val` by name; uint8, which images have, stays raw bytes all the same.
 
     Raises:
         ValueError: the array has a type that TensorProto has no place for.

@@ -1,4 +1,4 @@
-"""A load generator in a process of its own; benchmarks/serving.py talks to it in lines of JSON.
+"""A load generator in a process of its own; benchmarks/serving.py sends it lines of JSON.
 
 Requests are made before the clock starts and answers stay unparsed, so that the generator takes as
 little as it can of the machine that it shares with the server. One line in starts a run, the next
@@ -82,7 +82,7 @@ class HttpTarget:
 
 
 class Run:
-    """What came of the requests of one run."""
+    """The requests of one run, and their results."""
 
     def __init__(self, call: Call, requests: list[bytes]) -> None:
         self.call = call

@@ -10,30 +10,34 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # lines for whatever strangers do to the port
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or it logs every malformed connection
 
 from celflow.errors import UserError, run
 from serving.config_protos import MonitoringConfig
-from serving.server import batching, grpc_api, rest_api, tls
-from serving.server import config as model_config
 from serving.server import flags as command_line
-from serving.server.cores import on_one_core
-from serving.server.grpc_api import GrpcServer
-from serving.server.manager import Manager
-from serving.server.metrics import PATH, Metrics
-from serving.server.rest_api import RestServer
+from serving.server.api import grpc_api, rest_api, tls
+from serving.server.api.grpc_api import GrpcServer
+from serving.server.api.handlers import Handlers
+from serving.server.api.rest_api import RestServer
+from serving.server.metrics import DEFAULT_PATH, Metrics
+from serving.server.repository import model_config
+from serving.server.repository.manager import Manager
+from serving.server.runtime import batching_options
+from serving.server.runtime.batching import Batcher
+from serving.server.runtime.batching_options import BatchingOptions
+from serving.server.runtime.cpu_affinity import pinned_to_one_core
 from serving.server.status import StatusError
+from serving.server.text_proto import read_text_proto
 
 log = logging.getLogger("serving.server")
 
 GRACE_SECONDS = 15.0
-MOST_BATCH_THREADS = 64  # for half of them; each waiting request has a thread
+MAX_BATCH_THREADS = 64  # each request that waits for a batch occupies a thread
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests under way; a second one quits now.
+    """Serve until SIGTERM or SIGINT, then finish the requests under way; a second SIGINT exits now.
 
     Raises:
         UserError: a config file is broken or a port is taken.
@@ -50,10 +54,12 @@ def main() -> None:
         config = config_file.read()
     else:
         config = model_config.single_model(flags.model_name, command_line.base_path(flags))
-    parameters = batching.read(flags.batching_parameters_file) if flags.enable_batching else None
+    batching = (
+        batching_options.read(flags.batching_parameters_file) if flags.enable_batching else None
+    )
     credentials = tls.credentials(flags.ssl_config_file)
     metrics_path = _metrics_path(flags.monitoring_config_file)
-    # TensorFlow takes seconds to import: what can fail before that, fails at once.
+    # TensorFlow takes seconds to import, so everything else that may fail comes first.
     _listen(flags, flags.port, "--port").close()
     rest_socket = None
     if flags.rest_api_port:
@@ -63,18 +69,18 @@ def main() -> None:
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster, also without AVX-512
-    from serving.server.loader import Loader
-    from serving.server.saved_model import prepare_devices
+    from serving.server.runtime.loader import Loader
+    from serving.server.runtime.saved_model import prepare_devices
 
     prepare_devices(flags.intra_op_threads, flags.inter_op_threads)
-    # What TensorFlow has made stays: to look through it, after each unload and else now and then,
-    # would stop every request for a third of a second.
+    # TensorFlow's own objects stay for good. Without this, each garbage collection, such as the one
+    # after an unload, would look through them and stop all requests for a third of a second.
     gc.collect()
     gc.freeze()
     iterations = max(1, flags.num_request_iterations_for_warmup)
-    manager: Manager[Any] = Manager(
+    manager = Manager(
         Loader(
-            on_one_core(lambda: batching.Batcher(parameters)) if parameters else None,
+            pinned_to_one_core(lambda: Batcher(batching)) if batching else None,
             iterations if flags.enable_model_warmup else 0,
             flags.prefer_tflite_model,
         ),
@@ -84,27 +90,26 @@ def main() -> None:
     )
     metrics = Metrics()
     grpc_server = GrpcServer(
-        manager,
-        metrics,
+        Handlers(manager, metrics, "GRPC"),
         grpc_api.Options(
             flags.address(flags.port),
-            flags.grpc_max_threads or _grpc_threads(parameters),
+            flags.grpc_max_threads or _grpc_threads(batching),
             flags.grpc_socket_path,
             credentials,
             flags.grpc_channel_arguments,
             flags.enable_grpc_healthcheck_service,
         ),
     )
-    on_one_core(grpc_server.start)
+    pinned_to_one_core(grpc_server.start)
     rest_server = None
     if rest_socket:
         timeout = flags.rest_api_timeout_in_ms / 1000
         options = rest_api.Options(flags.rest_api_num_threads, timeout, metrics_path)
-        rest_server = RestServer(manager, metrics, rest_socket, options)
-        on_one_core(rest_server.start)
+        rest_server = RestServer(Handlers(manager, metrics, "REST"), rest_socket, options)
+        pinned_to_one_core(rest_server.start)
 
     def load_and_watch() -> None:
-        _log_refusal(lambda: manager.apply(config))
+        _log_errors(lambda: manager.apply(config))
         grpc_server.ready()
         where = [f"gRPC on {flags.address(grpc_server.port)}"]
         where += [f"REST on {flags.address(flags.rest_api_port)}"] if rest_server else []
@@ -132,20 +137,20 @@ def main() -> None:
         time.sleep(0.05)  # short, so that a second Ctrl-C is seen
 
 
-def _grpc_threads(parameters: batching.Parameters | None) -> int:
-    """Four for a core; where requests wait for a batch in their threads, enough for two batches."""
+def _grpc_threads(batching: BatchingOptions | None) -> int:
+    """Four a core; with batching, enough for the requests of two batches to wait in."""
     threads = 4 * (os.cpu_count() or 1)
-    if parameters:
-        threads = max(threads, 2 * min(parameters.max_execution_batch_size, MOST_BATCH_THREADS))
+    if batching:
+        threads = max(threads, 2 * min(batching.max_execution_batch_size, MAX_BATCH_THREADS))
     return threads
 
 
 def _metrics_path(file: str) -> str | None:
     config = MonitoringConfig()
     if file:
-        model_config.read_proto(Path(file), config, "monitoring config")
+        read_text_proto(Path(file), config, "monitoring config")
     prometheus = config.prometheus_config
-    return (prometheus.path or PATH) if prometheus.enable else None
+    return (prometheus.path or DEFAULT_PATH) if prometheus.enable else None
 
 
 def _listen(flags: command_line.Flags, port: int, flag: str) -> socket.socket:
@@ -168,8 +173,8 @@ def _signals() -> int:
 
     A SIGINT after any of them ends the process at once.
     """
-    # TensorFlow's and gRPC's threads may be given the signal, and then nothing wakes a main thread
-    # that waits for a lock; the byte in the pipe does.
+    # The system may deliver the signal to a thread of TensorFlow's or gRPC's; that would not wake a
+    # main thread that waits for a lock, but the byte in the pipe does.
     read_end, write_end = os.pipe()
     os.set_blocking(write_end, False)
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
@@ -177,7 +182,8 @@ def _signals() -> int:
 
     def handle(number: int, frame: object) -> None:
         nonlocal seen
-        # Ctrl-C in a terminal reaches this process and its parent, whose SIGTERM then comes second.
+        # Ctrl-C in a terminal reaches this process and its parent, whose SIGTERM then follows: a
+        # second signal ends the process only if it is a SIGINT.
         if seen and number == signal.SIGINT:
             os._exit(128 + number)
         seen = True
@@ -192,14 +198,14 @@ def _every(seconds: float, action: Callable[[], None], stop: threading.Event) ->
 
     def repeat() -> None:
         while not stop.wait(seconds):
-            _log_refusal(action)
+            _log_errors(action)
 
     if seconds > 0:
         threading.Thread(target=repeat, daemon=True).start()
 
 
-def _log_refusal(action: Callable[[], None]) -> None:
-    """Keep a thread alive whatever happens: the models that are loaded go on answering."""
+def _log_errors(action: Callable[[], None]) -> None:
+    """Do `action`; log its errors, because the models that are loaded go on answering."""
     try:
         action()
     except StatusError as error:

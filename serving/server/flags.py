@@ -33,12 +33,12 @@ UNSUPPORTED = [
     "xla_cpu_compilation_enabled",
     "xla_gpu_compilation_enabled",
 ]
-"""Flags of tensorflow_model_server that this server has no use for."""
+"""Flags of tensorflow_model_server that this server does not have."""
 
 
 @dataclass(frozen=True)
 class Flags:
-    """What the command line says; the attributes are the flags' names."""
+    """The command line; the attributes are the names of the flags."""
 
     host: str
     port: int
@@ -79,7 +79,7 @@ class Flags:
         return self.tensorflow_inter_op_parallelism or self.tensorflow_session_parallelism
 
     def address(self, port: int) -> str:
-        """`host:port`, as gRPC and people write it."""
+        """`host:port`, with brackets around an IPv6 address."""
         return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
 
 

@@ -4,8 +4,8 @@ import threading
 from bisect import bisect_left
 from collections import defaultdict
 
-PATH = "/monitoring/prometheus/metrics"
-"""Where they are, unless the monitoring config says otherwise."""
+DEFAULT_PATH = "/monitoring/prometheus/metrics"
+"""Where Prometheus finds them, unless the monitoring config names another path."""
 
 BUCKETS = tuple(10 * 1.8**power for power in range(32))
 """Upper limits in microseconds: 10 us to some 20 minutes."""
@@ -16,7 +16,7 @@ _LATENCY = ":tensorflow:serving:request_latency"
 
 
 class Metrics:
-    """What has been answered since the start; safe for threads."""
+    """Counts of the requests since the start; may be shared by threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -24,13 +24,14 @@ class Metrics:
         self._examples: dict[str, int] = defaultdict(int)
         self._latencies: dict[tuple[str, str, str], _Histogram] = defaultdict(_Histogram)
 
-    def answered(
+    def count_request(
         self, model: str, api: str, entrypoint: str, status: str, seconds: float, examples: int = 0
     ) -> None:
         """Count one request.
 
         Args:
-            model: its name; must be of a known model, or the page grows with whatever is asked for.
+            model: its name; only of known models, or any name that is asked for would make the
+                page longer.
             api: such as "Predict".
             entrypoint: "GRPC" or "REST".
             status: gRPC's name of the code, such as "OK".

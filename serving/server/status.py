@@ -1,32 +1,31 @@
-"""How a request is refused: a status code and one line."""
+"""Errors of requests: a status code and one line."""
 
 import re
-from typing import Any
 
 import grpc
 
-CODES: dict[int, Any] = {code.value[0]: code for code in grpc.StatusCode}
+CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 """gRPC's codes by number; TensorFlow's error codes are the same numbers."""
 
 _LONGEST = 1000  # characters; gRPC puts the message in a header of at most 8 KB
 
 
 class StatusError(Exception):
-    """A refusal that is sent to the caller, never a bug of the server.
+    """An error that is sent to the client; never a bug of the server.
 
     Attributes:
         code: a `grpc.StatusCode`.
         message: one line.
     """
 
-    def __init__(self, code: Any, message: str) -> None:
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
         self.code = code
         self.message = one_line(message)
         super().__init__(self.message)
 
 
 def invalid(message: str) -> StatusError:
-    """An INVALID_ARGUMENT, the commonest refusal."""
+    """An INVALID_ARGUMENT, the commonest error."""
     return StatusError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 

@@ -1,4 +1,4 @@
-"""Helpers of the server's tests: a server, a model's folder, a config, a restless caller."""
+"""Helpers of the server's tests: a server, a model's folder, a config, a looping thread."""
 
 import re
 import shutil

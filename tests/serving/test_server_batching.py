@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from celflow.errors import UserError
-from serving.server.batching import Batcher, Parameters, Queue, read
-from serving.server.caller import NOBODY, Caller
+from serving.server.deadline import NO_DEADLINE, Deadline
+from serving.server.runtime.batching import Batcher, Queue
+from serving.server.runtime.batching_options import BatchingOptions, read
 from serving.server.status import StatusError, invalid
 
 from .model_server import until
@@ -26,7 +27,7 @@ class Doubling:
         self.batches: list[list[float]] = []
         self.gate = threading.Event()
         self.gate.set()
-        self.batcher = Batcher(Parameters(**{"num_batch_threads": 1, **parameters}))
+        self.batcher = Batcher(BatchingOptions(**{"num_batch_threads": 1, **parameters}))
         self.queue = self.batcher.queue(self.run)
 
     def run(self, inputs: Any) -> dict[str, Any]:
@@ -37,8 +38,8 @@ class Doubling:
             raise invalid("a value is negative")
         return {"y": 2 * x}
 
-    def ask(self, *values: float, caller: Caller = NOBODY) -> list[float]:
-        return self.queue({"x": np.float32(values)}, caller)["y"].tolist()
+    def ask(self, *values: float, deadline: Deadline = NO_DEADLINE) -> list[float]:
+        return self.queue({"x": np.float32(values)}, deadline)["y"].tolist()
 
     def hold(self) -> threading.Thread:
         """Keep the one thread busy with a first request, so that others have to wait."""
@@ -99,7 +100,7 @@ def test_a_request_of_another_shape_is_in_another_batch() -> None:
     doubling = Doubling()
     calls = [
         lambda: doubling.ask(1),
-        lambda: doubling.queue({"x": np.float32([[7, 8]])}, NOBODY)["y"].tolist(),
+        lambda: doubling.queue({"x": np.float32([[7, 8]])}, NO_DEADLINE)["y"].tolist(),
         lambda: doubling.ask(2),
     ]
     assert together(doubling, calls) == [[2], [[14, 16]], [4]]
@@ -126,12 +127,12 @@ def test_more_rows_than_a_batch_has() -> None:
 
 def test_nobody_waits_any_more() -> None:
     doubling = Doubling()
-    gone = Caller(waits=lambda: doubling.gate.is_set() is False)
+    gone = Deadline(is_active=lambda: doubling.gate.is_set() is False)
     answers = together(
         doubling,
         [
-            lambda: doubling.ask(1, caller=Caller(time.monotonic() + 0.05)),
-            lambda: doubling.ask(2, caller=gone),
+            lambda: doubling.ask(1, deadline=Deadline(time.monotonic() + 0.05)),
+            lambda: doubling.ask(2, deadline=gone),
             lambda: time.sleep(0.1) or doubling.ask(3),
         ],
     )
@@ -155,14 +156,14 @@ def test_timeout_waits_for_company() -> None:
 
 
 def test_outputs_without_a_row_each_are_refused() -> None:
-    queue = Batcher(Parameters()).queue(lambda inputs: {"y": np.float32([1, 2, 3])})
+    queue = Batcher(BatchingOptions()).queue(lambda inputs: {"y": np.float32([1, 2, 3])})
     with pytest.raises(StatusError, match="0th dimension") as refusal:
-        queue({"x": np.float32([1])}, NOBODY)
+        queue({"x": np.float32([1])}, NO_DEADLINE)
     assert refusal.value.code == grpc.StatusCode.FAILED_PRECONDITION
 
 
 def test_a_bug_reaches_the_caller_and_the_threads_live_on() -> None:
-    batcher = Batcher(Parameters(num_batch_threads=1))
+    batcher = Batcher(BatchingOptions(num_batch_threads=1))
     calls = []
 
     def run(inputs: Any) -> Any:
@@ -171,8 +172,8 @@ def test_a_bug_reaches_the_caller_and_the_threads_live_on() -> None:
 
     queue: Queue = batcher.queue(run)
     with pytest.raises(KeyError):
-        queue({"x": np.float32([1])}, NOBODY)
-    assert queue({"x": np.float32([1])}, NOBODY)["x"].tolist() == [1]
+        queue({"x": np.float32([1])}, NO_DEADLINE)
+    assert queue({"x": np.float32([1])}, NO_DEADLINE)["x"].tolist() == [1]
 
 
 def test_queues_take_turns() -> None:
@@ -193,7 +194,7 @@ def test_queues_take_turns() -> None:
     with ThreadPoolExecutor(4) as threads:
         for queue in (busy, busy, busy, quiet):
             before = queue.rows
-            threads.submit(queue, one, NOBODY)
+            threads.submit(queue, one, NO_DEADLINE)
             until(lambda queue=queue, before=before: queue.rows > before)
         doubling.gate.set()
     first.join()
@@ -207,8 +208,8 @@ def test_parameters_file(tmp_path: Path) -> None:
         "max_enqueued_batches { value: 3 } num_batch_threads { value: 2 } "
         "thread_pool_name { value: 'pool' } allowed_batch_sizes: [2, 8]"
     )
-    assert read(str(path)) == Parameters(8, 5, 3, 2, (2, 8), 8)
-    assert read("") == Parameters()
+    assert read(str(path)) == BatchingOptions(8, 5, 3, 2, (2, 8), 8)
+    assert read("") == BatchingOptions()
     path.write_text(
         "max_batch_size { value: 8 } enable_large_batch_splitting { value: true } "
         "max_execution_batch_size { value: 4 }"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from serving.protos import prediction_log_pb2
-from serving.server.caller import NOBODY
+from serving.server.deadline import NO_DEADLINE
 from serving.server.status import StatusError
 
 from .model_server import Repository
@@ -19,13 +19,13 @@ def version(saved_models: Path, tmp_path: Path) -> Path:
 
 
 def load(folder: Path, **options: Any) -> Any:
-    from serving.server.loader import Loader
+    from serving.server.runtime.loader import Loader
 
     return Loader(**options)("m", 1, folder)
 
 
 def y(servable: Any) -> float:
-    return float(servable.run("", {"x": np.float32([2])}, ["y"], NOBODY)["y"][0])
+    return float(servable.run("", {"x": np.float32([2])}, ["y"], NO_DEADLINE)["y"][0])
 
 
 def test_lite_is_taken_where_it_is_preferred_or_alone(
@@ -99,7 +99,7 @@ def test_what_a_signature_may_take_and_give(tmp_path: Path) -> None:
     """All types of NumPy's, also without rows; a table, whose file it brings; nothing at all."""
     import tensorflow as tf
 
-    from serving.server import saved_model
+    from serving.server.runtime import saved_model
 
     kinds = (
         *(tf.float16, tf.bfloat16, tf.float32, tf.float64, tf.complex64, tf.complex128, tf.bool),

@@ -10,7 +10,8 @@ import pytest
 from google.protobuf import text_format
 
 from serving.protos import model_pb2
-from serving.server.manager import Manager, State
+from serving.server.repository.manager import Manager
+from serving.server.repository.served_model import State
 from serving.server.status import StatusError
 
 from .model_server import model_config
@@ -55,7 +56,7 @@ def entry(base_path: Path, **more: Any) -> Any:
     return model_config({"name": "m", "base_path": base_path, **more})
 
 
-def states(manager: Manager[str]) -> dict[int, State]:
+def states(manager: Manager) -> dict[int, State]:
     return {status.version: status.state for status in manager.status(spec())}
 
 

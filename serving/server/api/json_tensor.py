@@ -1,0 +1,170 @@
+"""Tensors in JSON as in TensorFlow Serving's REST API: by row or by column, bytes as base64."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+import numpy as np
+
+from serving.protos import meta_graph_pb2
+from serving.server.status import StatusError, invalid
+from serving.tensors import Array, dtype_name
+
+
+def inputs(
+    query: Mapping[str, Any], infos: Mapping[str, meta_graph_pb2.TensorInfo]
+) -> tuple[dict[str, Array], bool]:
+    """The arrays in the body of a predict request, and whether they came by row.
+
+    Args:
+        query: has "instances" (a list with a value, or an object of named values, for each example)
+            or "inputs" (an object of named batches, or the batch of the only input).
+        infos: input name to `TensorInfo`.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT, naming the input.
+    """
+    if ("instances" in query) == ("inputs" in query):
+        raise invalid("Missing 'inputs' or 'instances' key: give one of the two")
+    if "inputs" in query:
+        named = query["inputs"]
+        if not isinstance(named, dict) or is_b64(named):
+            named = {_only(infos): named}
+        # As in the real server, an unknown input is ignored in this format, but not in a row.
+        known = {name: value for name, value in named.items() if name in infos}
+        return {name: _array(name, value, infos) for name, value in known.items()}, False
+    rows = query["instances"]
+    if not isinstance(rows, list) or not rows:
+        raise invalid("Expecting 'instances' value to be a list with at least one example")
+    if all(isinstance(row, dict) and not is_b64(row) for row in rows):
+        if any(row.keys() != rows[0].keys() for row in rows):
+            raise invalid("Expecting all 'instances' to have the same keys")
+        named = {name: [row[name] for row in rows] for name in rows[0]}
+    else:
+        named = {_only(infos): rows}
+    return {name: _array(name, value, infos) for name, value in named.items()}, True
+
+
+def rows(outputs: Mapping[str, Array]) -> dict[str, Any]:
+    """{"predictions": [...]}: a value for each example, or an object where there are several
+    outputs.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT where the outputs have no common batch dimension.
+    """
+    sizes = {array.shape[0] if array.ndim else None for array in outputs.values()}
+    if len(sizes) != 1 or None in sizes:
+        raise invalid("the outputs have no common batch size: ask with 'inputs', not 'instances'")
+    values = {name: _value(name, array) for name, array in outputs.items()}
+    if len(values) == 1:
+        return {"predictions": next(iter(values.values()))}
+    examples = zip(*values.values(), strict=True)
+    return {"predictions": [dict(zip(values, example, strict=True)) for example in examples]}
+
+
+def columns(outputs: Mapping[str, Array]) -> dict[str, Any]:
+    """{"outputs": ...}: the only output, or an object of all."""
+    values = {name: _value(name, array) for name, array in outputs.items()}
+    return {"outputs": next(iter(values.values())) if len(values) == 1 else values}
+
+
+def _only(infos: Mapping[str, meta_graph_pb2.TensorInfo]) -> str:
+    if len(infos) != 1:
+        raise invalid(f"the inputs must be named: they are {', '.join(sorted(infos))}")
+    return next(iter(infos))
+
+
+def _array(name: str, value: Any, infos: Mapping[str, meta_graph_pb2.TensorInfo]) -> Array:
+    if name not in infos:
+        raise invalid(f"input {name!r} is not one of {', '.join(sorted(infos))}")
+    kind = dtype_name(infos[name].dtype)
+    try:
+        if kind == "string":
+            return _strings(value)
+        dtype = np.dtype(kind)
+        array = np.array(value, object)
+        types = set(map(type, array.flat))
+        if list in types:
+            raise ValueError("its lists differ in length")
+        allowed: dict[str, set[type]] = {"b": {bool}, "f": {float, int}}
+        if not types <= allowed.get(dtype.kind, {int}):
+            raise ValueError("its values have another type")
+        if dtype.kind != "f":
+            return array.astype(dtype)
+        array = array.astype(np.float64)
+        with np.errstate(over="ignore"):
+            converted = array.astype(dtype)
+        if (np.isfinite(array) & ~np.isfinite(converted)).any():
+            raise ValueError("a value cannot be converted without loss of precision")
+        return converted
+    except (ValueError, TypeError, RecursionError, OverflowError) as error:
+        raise invalid(f"input {name!r} is not a tensor of {kind}: {error}") from None
+
+
+def _strings(value: Any) -> Array:
+    """Nested lists of str or {"b64": ...} as an object array of bytes."""
+    if isinstance(value, list):
+        items = [_strings(item) for item in value]
+        if len({item.shape for item in items}) > 1:
+            raise ValueError("its lists differ in length")
+        array = np.empty((len(items), *(items[0].shape if items else ())), object)
+        for index, item in enumerate(items):
+            array[index] = item[()] if item.ndim == 0 else item
+        return array
+    array = np.empty((), object)
+    if isinstance(value, str):
+        array[()] = value.encode()
+    elif isinstance(value, dict) and is_b64(value) and isinstance(value["b64"], str):
+        array[()] = decoded(value["b64"])
+    else:
+        raise ValueError('a value is neither a string nor {"b64": ...}')
+    return array
+
+
+def decoded(b64: str) -> bytes:
+    """The bytes in base64; line breaks may be in it and padding may lack, as in the real server's.
+
+    Raises:
+        ValueError: it is not base64.
+    """
+    text = "".join(b64.split()).rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        raise ValueError("its b64 is not base64") from None
+
+
+def is_b64(value: Mapping[str, Any]) -> bool:
+    """Whether an object is {"b64": ...}, which stands for bytes."""
+    return value.keys() == {"b64"}
+
+
+def _value(name: str, array: Array) -> Any:
+    if array.dtype in (np.float16, np.float32):
+        return _shortest(array.tolist(), array.dtype.type)
+    if array.dtype != object:
+        return array.tolist()
+    # TensorFlow Serving's rule: an output whose name ends in _bytes is binary. Others must be text;
+    # where they are not, b64 is the only way to say it.
+    return _text(array.tolist(), binary=name.endswith("_bytes"))
+
+
+def _shortest(value: Any, dtype: type[np.floating[Any]]) -> Any:
+    """The shortest decimal that reads back as the same number: 0.1, not 0.10000000149."""
+    if isinstance(value, list):
+        return [_shortest(item, dtype) for item in value]
+    return float(str(dtype(value)))
+
+
+def _text(value: Any, binary: bool) -> Any:
+    if isinstance(value, list):
+        return [_text(item, binary) for item in value]
+    if not isinstance(value, bytes):
+        raise StatusError(grpc.StatusCode.UNIMPLEMENTED, f"{type(value).__name__} has no JSON form")
+    if not binary:
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            pass
+    return {"b64": base64.b64encode(value).decode()}

@@ -1,0 +1,87 @@
+"""Loads and warms up the model in a version's folder. Imports TensorFlow."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError, Message
+
+from serving.protos import prediction_log_pb2
+from serving.server.deadline import NO_DEADLINE, Deadline
+from serving.server.runtime import saved_model, tflite_model
+from serving.server.runtime.batching import Batcher
+from serving.server.runtime.model_files import SAVED_MODEL_FILES, TFLITE_FILE, WARMUP_FILE
+from serving.server.runtime.servable import Servable
+from serving.server.status import StatusError, invalid
+
+log = logging.getLogger(__name__)
+
+MAX_WARMUP_RECORDS = 1000
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Loads and warms up versions.
+
+    Attributes:
+        batcher: runs the requests of one signature together; None runs each alone.
+        warm_up: how often to replay each of the warm-up requests in a version's folder.
+        prefer_tflite: load `model.tflite` where a folder has a SavedModel too.
+    """
+
+    batcher: Batcher | None = None
+    warm_up: int = 1
+    prefer_tflite: bool = False
+
+    def __call__(self, name: str, version: int, folder: Path) -> Servable:
+        """The servable in `folder`.
+
+        Raises:
+            StatusError: the folder cannot be loaded, or a warm-up request of its own fails.
+        """
+        lite = folder / TFLITE_FILE
+        saved = any((folder / file).is_file() for file in SAVED_MODEL_FILES)
+        if lite.is_file() and (self.prefer_tflite or not saved):
+            definitions, signatures = tflite_model.load(lite)
+        else:
+            definitions, signatures = saved_model.load(folder)
+        servable = Servable(name, version, definitions, signatures, self.batcher)
+        if self.warm_up > 0:
+            self._warm_up(servable, folder / WARMUP_FILE)
+        return servable
+
+    def _warm_up(self, servable: Servable, path: Path) -> None:
+        """Replay the requests in `path`, so that no client has to wait for a slow first run."""
+        if not path.is_file():
+            return
+        kinds: Mapping[str, Callable[[Any, Deadline], Message]] = {
+            "predict_log": servable.predict,
+            "classify_log": servable.classify,
+            "regress_log": servable.regress,
+            "multi_inference_log": servable.multi_inference,
+        }
+        count = 0
+        try:
+            for record in tf.data.TFRecordDataset(str(path)):
+                if count == MAX_WARMUP_RECORDS:
+                    raise invalid(
+                        "Number of warmup records exceeds the maximum "
+                        f"({MAX_WARMUP_RECORDS}) at {path}"
+                    )
+                entry = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+                kind = entry.WhichOneof("log_type")
+                if kind not in kinds:
+                    raise invalid(f"Unsupported log_type for warmup: {kind}")
+                for _ in range(self.warm_up):
+                    kinds[kind](getattr(entry, kind).request, NO_DEADLINE)
+                count += 1
+        except StatusError as error:
+            raise StatusError(error.code, f"warm-up request {count}: {error.message}") from None
+        except (DecodeError, tf.errors.DataLossError):
+            message = f"warm-up request {count} cannot be read: is {path} a TFRecord file?"
+            raise invalid(message) from None
+        what = "Warmed up {name: %s version: %d}: %d requests"
+        log.info(what, servable.name, servable.version, count * self.warm_up)

@@ -1,0 +1,143 @@
+"""A SavedModel's signatures, of TensorFlow 1 and 2."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from google.protobuf import text_format
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf.config_pb2 import CallableOptions
+
+from serving.protos import meta_graph_pb2, saved_model_pb2
+from serving.server.runtime.model_files import SAVED_MODEL_FILES
+from serving.server.runtime.signature import Signature
+from serving.server.status import CODES, StatusError, graph_error
+from serving.tensors import Array
+
+TAGS = [tf.saved_model.SERVING]
+TENSORFLOW_ERRORS = (tf.errors.OpError, UnicodeDecodeError)
+"""What TensorFlow raises; the latter where its message repeats bytes that are not UTF-8."""
+
+SMALL_GRAPH = 100
+"""Operations of a graph that runs faster in one thread than spread over several."""
+
+
+def prepare_devices(intra_op_threads: int, inter_op_threads: int) -> None:
+    """Set the numbers of threads, and let GPU memory grow as needed: others use the GPU, too.
+
+    Args:
+        intra_op_threads: that work on one operation; 0 is TensorFlow's choice.
+        inter_op_threads: operations that run at a time; likewise.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(intra_op_threads)
+    tf.config.threading.set_inter_op_parallelism_threads(inter_op_threads)
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def load(folder: Path) -> tuple[dict[str, meta_graph_pb2.SignatureDef], dict[str, Signature]]:
+    """Name to `SignatureDef` of all that the file has, and those that can be run.
+
+    Raises:
+        StatusError: the folder cannot be loaded.
+    """
+    meta_graph = _meta_graph(folder)
+    definitions = dict(meta_graph.signature_def)
+    try:
+        session = _session(folder)
+    except TENSORFLOW_ERRORS as error:
+        raise _status_error(error) from None
+    graph = meta_graph.graph_def
+    operations = len(graph.node) + sum(len(one.node_def) for one in graph.library.function)
+    return definitions, {
+        name: Signature(
+            name, definition, _SignatureCall(session, definition, operations <= SMALL_GRAPH)
+        )
+        for name, definition in definitions.items()
+        if not name.startswith("__saved_model_")  # what TensorFlow runs itself
+    }
+
+
+class _SignatureCall:
+    """Runs the operations of the graph that a signature's outputs need."""
+
+    def __init__(
+        self, session: tf.compat.v1.Session, definition: meta_graph_pb2.SignatureDef, small: bool
+    ) -> None:
+        self._session = session
+        self._inputs = {name: info.name for name, info in definition.inputs.items()}
+        self._outputs = {name: info.name for name, info in definition.outputs.items()}
+        self._small = small
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        try:
+            values = self._run(*(inputs[name] for name in self._inputs))
+        except TENSORFLOW_ERRORS as error:
+            raise _status_error(error) from None
+        return {name: _array(value) for name, value in zip(self._outputs, values, strict=True)}
+
+    @cached_property
+    def _run(self) -> Callable[..., Sequence[Any]]:
+        """As `Session.run`, but what is the same for every call is done once: x / 2 + 1 takes
+        0.03 ms instead of 0.18. The method is private, but Keras 2 relied on it, too.
+        """
+        options = CallableOptions(feed=self._inputs.values(), fetch=self._outputs.values())
+        if self._small:  # in this thread: passing it on would cost more than the work
+            options.run_options.inter_op_thread_pool = -1
+        call: Callable[..., Sequence[Any]] = self._session._make_callable_from_options(options)
+        return call
+
+
+def _session(folder: Path) -> tf.compat.v1.Session:
+    """A session with the model in it; it is closed when nothing refers to it any more."""
+    config = tf.compat.v1.ConfigProto(
+        gpu_options=tf.compat.v1.GPUOptions(allow_growth=True),
+        intra_op_parallelism_threads=tf.config.threading.get_intra_op_parallelism_threads(),
+        inter_op_parallelism_threads=tf.config.threading.get_inter_op_parallelism_threads(),
+    )
+    graph = tf.Graph()
+    session = tf.compat.v1.Session(graph=graph, config=config)
+    with graph.as_default():
+        tf.compat.v1.saved_model.load(session, TAGS, str(folder))
+    graph.finalize()
+    return session
+
+
+def _array(value: Any) -> Array:
+    """TensorFlow gives a scalar as NumPy's or, for a string, as bytes."""
+    return np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
+
+
+def _meta_graph(folder: Path) -> meta_graph_pb2.MetaGraphDef:
+    """The `MetaGraphDef` in the file that is tagged for serving."""
+    saved_model = saved_model_pb2.SavedModel()
+    binary, text = (folder / name for name in SAVED_MODEL_FILES)
+    if binary.is_file():
+        try:
+            saved_model.ParseFromString(binary.read_bytes())
+        except DecodeError:
+            message = f"Can't parse {binary} as binary proto"
+            raise StatusError(grpc.StatusCode.DATA_LOSS, message) from None
+    else:
+        text_format.Parse(text.read_text(encoding="utf-8"), saved_model)
+    for meta_graph in saved_model.meta_graphs:
+        if tf.saved_model.SERVING in meta_graph.meta_info_def.tags:
+            return meta_graph
+    raise StatusError(
+        grpc.StatusCode.NOT_FOUND,
+        "Could not find meta graph def matching supplied tags: "
+        f"{{ {tf.saved_model.SERVING} }} in {folder}",
+    )
+
+
+def _status_error(error: tf.errors.OpError | UnicodeDecodeError) -> StatusError:
+    if isinstance(error, UnicodeDecodeError):
+        # Its code is lost; only a complaint about an input repeats the input.
+        message = error.object.decode(errors="backslashreplace")
+        return StatusError(grpc.StatusCode.INVALID_ARGUMENT, graph_error(message))
+    code = CODES.get(error.error_code, grpc.StatusCode.UNKNOWN)
+    return StatusError(code, graph_error(error.message))

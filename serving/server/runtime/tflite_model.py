@@ -1,0 +1,99 @@
+"""A TensorFlow Lite model's signatures: `model.tflite` in a version's folder."""
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import tensorflow as tf
+
+from serving.protos import meta_graph_pb2
+from serving.server.runtime.signature import DEFAULT_SIGNATURE, PREDICT, Signature
+from serving.server.status import StatusError, graph_error, invalid
+from serving.tensors import Array
+
+
+def load(file: Path) -> tuple[dict[str, meta_graph_pb2.SignatureDef], dict[str, Signature]]:
+    """Name to `SignatureDef`, and the signatures; a model without any has one of all its tensors.
+
+    Raises:
+        StatusError: the file cannot be loaded.
+    """
+    try:
+        interpreter = tf.lite.Interpreter(model_path=str(file))
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        message = f"{file} is no TensorFlow Lite model: {error}"
+        raise StatusError(grpc.StatusCode.INVALID_ARGUMENT, message) from None
+    lock = threading.Lock()  # an interpreter has one set of tensors
+    runners: dict[str, _Runner] = {
+        name: _Runner(interpreter.get_signature_runner(name), lock)
+        for name in interpreter.get_signature_list()
+    }
+    runners = runners or {DEFAULT_SIGNATURE: _Runner(_WholeModel(interpreter), lock)}
+    signatures = {name: _signature(name, runner) for name, runner in runners.items()}
+    return {name: signature.definition for name, signature in signatures.items()}, signatures
+
+
+class _WholeModel:
+    """Stands in for `Interpreter.get_signature_runner` where a model has no signature."""
+
+    def __init__(self, interpreter: "tf.lite.Interpreter") -> None:
+        self._interpreter = interpreter
+
+    def get_input_details(self) -> dict[str, Any]:
+        return {detail["name"]: detail for detail in self._interpreter.get_input_details()}
+
+    def get_output_details(self) -> dict[str, Any]:
+        return {detail["name"]: detail for detail in self._interpreter.get_output_details()}
+
+    def __call__(self, **inputs: Array) -> dict[str, Array]:
+        details = self.get_input_details()
+        for name, array in inputs.items():
+            self._interpreter.resize_tensor_input(details[name]["index"], array.shape)
+        self._interpreter.allocate_tensors()
+        for name, array in inputs.items():
+            self._interpreter.set_tensor(details[name]["index"], array)
+        self._interpreter.invoke()
+        return {
+            name: self._interpreter.get_tensor(detail["index"])
+            for name, detail in self.get_output_details().items()
+        }
+
+
+class _Runner:
+    """Runs one signature at a time; the batch dimension may change from call to call."""
+
+    def __init__(self, runner: Any, lock: threading.Lock) -> None:
+        self.inputs: Mapping[str, Any] = runner.get_input_details()
+        self.outputs: Mapping[str, Any] = runner.get_output_details()
+        self._runner = runner
+        self._lock = lock
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        with self._lock:
+            try:
+                answers: dict[str, Array] = self._runner(**inputs)
+            except (ValueError, RuntimeError) as error:
+                raise invalid(graph_error(str(error))) from None
+        return answers
+
+
+def _signature(name: str, runner: _Runner) -> Signature:
+    definition = meta_graph_pb2.SignatureDef(method_name=PREDICT)
+    for tensors, details in (
+        (definition.inputs, runner.inputs),
+        (definition.outputs, runner.outputs),
+    ):
+        for alias, detail in details.items():
+            tensors[alias].name = detail["name"]
+            dtype = tf.string if detail["dtype"] in (np.bytes_, np.object_) else detail["dtype"]
+            tensors[alias].dtype = tf.as_dtype(dtype).as_datatype_enum
+            shape = detail["shape_signature"] if "shape_signature" in detail else detail["shape"]
+            for number, size in enumerate(shape):
+                # Converters fix the batch to 1, TensorFlow Serving resizes it all the same.
+                free = number == 0 and size == 1
+                tensors[alias].tensor_shape.dim.add().size = -1 if free else int(size)
+    return Signature(name, definition, runner)
