@@ -28,7 +28,7 @@ from serving.protos import model_server_config_pb2
 
 SERVED = Path("served")
 CONFIG = SERVED / "models.config"
-SETTINGS = sorted((Path(__file__).parent / "config").glob("*.config"))
+SETTINGS = backends.CONFIG_FILES
 COMPOSE_ENV = SERVED / "compose.env"
 CONFIG_MAP = SERVED / "kubernetes.yaml"
 LOAD_TIMEOUT = 120.0  # seconds for a version to be read, built and warmed
