@@ -17,6 +17,7 @@ from keras import layers
 
 from celflow.manifest import Examples
 from celflow.params import Params
+from stages.models.common import training_loop
 from stages.models.common.config import NetworkConfig
 from stages.models.common.keras_classifier import KerasClassifier
 from stages.models.common.model import Splits
@@ -33,7 +34,7 @@ CONFIG = {
 }  # fmt: skip
 KILLS = {  # where a fit is killed
     "logged": "after the third epoch was logged",
-    "epoch": "in the middle of the third epoch",
+    "epoch": "in the middle of an epoch, the third or (`model_fit` reads ahead) the second",
     "saving": "when the third checkpoint is written by half",
     "saved": "just after the weights of the third checkpoint were written",
 }
@@ -124,6 +125,7 @@ def main() -> None:
         if where == "logged" and epoch == 2:
             kill()
 
+    training_loop.CHECKPOINT_SHARE = 1e9  # a checkpoint after every epoch, short as they are
     if where in ("saving", "saved"):
         name = "save" if trainer == "fast_loop" else "save_weights"
         _kill_while_saving(name, before_it_is_whole=where == "saving")
