@@ -73,13 +73,13 @@ def promote(
     if to is Alias.champion:
         champion = registry.with_alias(model, registry.CHAMPION)
         verdict = gate.compare(champion, candidate, params.load())
-        print(f"gate: {'passed' if verdict.passed else 'failed'}: {verdict.words}")
+        print(f"gate: {'passed' if verdict.passed else 'failed'}: {verdict.reason}")
         if not verdict.passed and not force:
             raise UserError(
                 f"{model} version {version} does not pass the gate; --force overrules it"
             )
         word = "passed" if verdict.passed else "forced"
-        registry.set_tag(candidate, "gate", f"{word}: {verdict.words}")
+        registry.set_tag(candidate, "gate", f"{word}: {verdict.reason}")
     _promote(candidate, to.value, server)
 
 
@@ -88,7 +88,7 @@ def rollback(model: Model, server: Server = SERVER) -> None:
     from celflow import registry
     from promotion import deploy
 
-    _promote(deploy.previous(model), registry.CHAMPION, server)
+    _promote(deploy.previous_champion(model), registry.CHAMPION, server)
 
 
 def deploy(server: Server = SERVER) -> None:

@@ -34,11 +34,11 @@ def serve(
     ] = False,
 ) -> None:
     """Start the model server with what the registry says; Ctrl-C stops it."""
-    from promotion import deploy
+    from promotion import deploy, serving_config
     from serving import backends
     from serving.client import Client
 
-    start = backends.launch(backend, host, grpc_port, rest_port, deploy.CONFIG, flags or ())
+    start = backends.launch(backend, host, grpc_port, rest_port, serving_config.MODELS_CONFIG, flags or ())
     if start.note:
         print(f"note: {start.note}", file=sys.stderr)
     if dry_run:

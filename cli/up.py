@@ -82,7 +82,7 @@ def up(
     ] = options.MLFLOW_PORT,
 ) -> None:
     """Start MLflow, the model server and the dashboard; Ctrl-C stops them."""
-    from promotion import deploy
+    from promotion import deploy, served_folder, serving_config
     from serving import backends
     from serving.client import Client
 
@@ -91,14 +91,14 @@ def up(
         "--dashboard-port": dashboard_port,
     }  # fmt: skip
     _check_ports(host, ports)
-    start = backends.launch(backend, host, grpc_port, rest_port, deploy.CONFIG)
+    start = backends.launch(backend, host, grpc_port, rest_port, serving_config.MODELS_CONFIG)
     if start.note:
         print(f"note: {start.note}", file=sys.stderr)
     address = f"{reachable(host)}:{grpc_port}"
     with ExitStack() as stack:
         client = stack.enter_context(Client(address))
         aliases = deploy.deploy(client).aliases
-        deploy.tidy()
+        served_folder.remove_unserved(serving_config.read())
         services = _services(start.command, host, dashboard_port, mlflow_port, client)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         for service in services:
