@@ -10,6 +10,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
+SUFFIXES = ("jpg", "jpeg", "png", "bmp", "gif", "webp")  # of files in these formats
 SERVED_FORMATS = ("JPEG", "PNG", "GIF")  # TensorFlow's decoder passes over the palette of a BMP
 MAX_PIXELS = 64_000_000  # a larger picture is taken for a decompression bomb
 

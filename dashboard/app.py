@@ -1,11 +1,17 @@
-"""The web page: `streamlit run dashboard/app.py` from the project's folder."""
+"""The web page: `streamlit run dashboard/app.py` from the project's folder.
+
+Pages are modules of app_pages/ with a function `page`. The folder is not called pages/, because
+Streamlit runs the files of such a folder itself: whoever opened the address of a page first would
+see a blank one.
+"""
 
 from pathlib import Path
 
 import streamlit as st
 
 from celflow.errors import UserError
-from dashboard import compare, draw, server, try_it
+from dashboard import server_status
+from dashboard.app_pages import compare, draw, try_it
 
 HERE = Path(__file__).parent
 
@@ -15,7 +21,7 @@ def main() -> None:
     st.set_page_config(page_title="celflow", page_icon="🎨", layout="wide")
     st.logo(HERE / "logo.svg", size="large")
     st.html(HERE / "style.css")
-    # A page is a module with a function `page`; another line here is all that a new one needs.
+    # One line for each page, in the order of the menu.
     chosen = st.navigation(
         [
             st.Page(try_it.page, title="Try it", icon=":material/draw:", url_path="try-it"),
@@ -27,7 +33,7 @@ def main() -> None:
     )
     try:
         with st.sidebar:
-            server.show_status()
+            server_status.show()
         chosen.run()
     except UserError as error:
         st.error(str(error), icon=":material/error:")

@@ -19,19 +19,19 @@ TWO_FACES = [Box(40, 30, 30, 30), Box(5, 5, 24, 24)]
 
 
 def try_it() -> None:
-    from dashboard import try_it
+    from dashboard.app_pages import try_it
 
     try_it.page()
 
 
 def compare() -> None:
-    from dashboard import compare
+    from dashboard.app_pages import compare
 
     compare.page()
 
 
 def draw() -> None:
-    from dashboard import draw
+    from dashboard.app_pages import draw
 
     draw.page()
 
@@ -47,7 +47,7 @@ def fake(monkeypatch, tmp_path):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CELFLOW_SERVER", server.address)
-    monkeypatch.setattr("dashboard.pictures.detect", lambda *_: TWO_FACES)
+    monkeypatch.setattr("dashboard.face_boxes.detect", lambda *_: TWO_FACES)
     st.cache_data.clear()
     st.cache_resource.clear()
     yield server
@@ -114,7 +114,7 @@ def test_each_face_has_its_crop_and_three_names(fake, picture):
 
 
 def test_no_face_and_the_whole_picture_instead(fake, picture, monkeypatch):
-    monkeypatch.setattr("dashboard.pictures.detect", lambda *_: [])
+    monkeypatch.setattr("dashboard.face_boxes.detect", lambda *_: [])
     test = opened(try_it, picture)
     assert "No face was found" in text(test)
     assert "character_cnn" not in fake.received
@@ -207,8 +207,10 @@ def test_broken_params_are_one_line(fake, tmp_path):
 
 def test_the_page_needs_neither_tensorflow_nor_the_stages():
     code = (
-        "import sys; from dashboard import try_it, compare;"
-        "print([m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'keras', 'stages')])"
+        "import sys; from dashboard import server_status;"
+        "from dashboard.app_pages import compare, draw, try_it;"
+        "heavy = {'tensorflow', 'keras', 'stages', 'promotion'};"
+        "print([m for m in sys.modules if m.split('.')[0] in heavy])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
@@ -226,8 +228,8 @@ def test_the_page_cuts_faces_as_training_does(fake, picture, noise):
 
 
 @pytest.fixture
-def painters(fake):
-    """The server with picture models, too."""
+def image_models(fake):
+    """The server with image models, too."""
     for name in ("cartoonizer", "sketchify"):
         fake.models[name] = ((), {1: [], 2: []})
         fake.labels[name] = {"stable": 1, "canary": 2}
@@ -241,27 +243,27 @@ def images(test: AppTest) -> int:
     return len(test.get("image"))
 
 
-def test_a_picture_is_drawn_and_the_white_box_is_open(painters, picture):
+def test_a_picture_is_drawn_and_the_white_box_is_open(image_models, picture):
     test = opened(draw, picture)
     said = text(test)
     assert "cartoonizer" in said and "sketchify" in said and "The white box" in said
     assert images(test) == 6  # itself, two drawings, and the three of the white box
-    assert painters.styles == {}  # sketchify was last, and has none
-    assert len(painters.received["cartoonizer"]) == 1
+    assert image_models.styles == {}  # sketchify was last, and has none
+    assert len(image_models.received["cartoonizer"]) == 1
 
 
-def test_the_sliders_are_styles(painters, picture):
-    del painters.models["sketchify"]
+def test_the_sliders_are_styles(image_models, picture):
+    del image_models.models["sketchify"]
     test = opened(draw, picture)
-    assert painters.styles == pytest.approx({"sharpness": 0.5, "abstraction": 0.0})
+    assert image_models.styles == pytest.approx({"sharpness": 0.5, "abstraction": 0.0})
     test.slider[0].set_value(0.9).run()
-    assert painters.styles["sharpness"] == pytest.approx(0.9)
+    assert image_models.styles["sharpness"] == pytest.approx(0.9)
     assert "sketchify is not served yet" in text(test)
 
 
-def test_drawings_of_two_versions_side_by_side(painters, picture):
+def test_drawings_of_two_versions_side_by_side(image_models, picture):
     test = opened(compare, picture)
     test.selectbox(key="model-a").set_value("cartoonizer").run()
     assert not test.exception
     assert images(test) == 3
-    assert len(painters.received["cartoonizer"]) == 2
+    assert len(image_models.received["cartoonizer"]) == 2

@@ -1,4 +1,4 @@
-"""Page: a photo as a drawing, a drawing as a sketch, and what the cartoonizer looks at."""
+"""Page: a photo as a drawing, a drawing as a sketch, and the cartoonizer's representations."""
 
 from collections.abc import Sequence
 from html import escape
@@ -8,40 +8,32 @@ import streamlit as st
 
 from celflow import params, representations, superpixels
 from celflow.images import encode_png, open_image, shrink
-from dashboard import answers, pictures, server
-from dashboard.pictures import Picture
+from dashboard import face_boxes, model_client, picture_input, widgets
+from dashboard.picture_input import Picture
 from serving.client import STYLES, ServerError
 
-SIDE = 768  # px; larger pictures are shrunk to this, so that the page stays quick
-WHITE_BOX = ("Surface", "Structure", "Texture")
+MAX_SIDE = 768  # px; larger pictures are shrunk to this, so that the page stays quick
+SLIDERS = {
+    "sharpness": "How closely lines follow the photo's edges.",
+    "abstraction": "How much detail is removed before the photo is drawn.",
+}
+REPRESENTATIONS = ("Surface", "Structure", "Texture")
 
 
 def page() -> None:
-    """What the picture models make of a picture."""
-    settings = params.load()
+    """What the image models draw from a picture."""
+    config = params.load()
     st.title("Draw")
-    picture = pictures.choose(settings.data)
+    picture = picture_input.choose(config.data)
     if picture is None:
         return
-    small = shrink(picture.pixels, SIDE)
-    left, right = st.columns(pictures.COLUMNS, gap="medium")
+    small = shrink(picture.pixels, MAX_SIDE)
+    left, right = st.columns(widgets.COLUMNS, gap="medium")
     with left:
-        pictures.show(picture)
+        face_boxes.show(picture)
         styles = {
-            "sharpness": st.slider(
-                "Sharpness",
-                0.0,
-                1.0,
-                STYLES["sharpness"],
-                help="How closely lines follow the photo's edges.",
-            ),
-            "abstraction": st.slider(
-                "Abstraction",
-                0.0,
-                1.0,
-                STYLES["abstraction"],
-                help="How much detail goes before it is drawn.",
-            ),
+            name: st.slider(name.capitalize(), 0.0, 1.0, STYLES[name], help=text)
+            for name, text in SLIDERS.items()
         }
     with right:
         drawn = _show("cartoonize", small, picture, styles)
@@ -55,12 +47,12 @@ def _show(
 ) -> np.ndarray | None:
     """Show what the task's models draw; returns the first drawing, uint8 [H, W, 3]."""
     first = None
-    for model in server.models_of(task):
+    for model in model_client.models_of(task):
         with st.container(key=f"drawn-{model}"):
             try:
-                data, note = server.draw(model, encode_png(pixels), styles)
+                data, note = model_client.draw(model, encode_png(pixels), styles)
             except ServerError as error:
-                answers.show_error(error, model)
+                widgets.show_error(error, model)
                 continue
             st.html(f'<div class="who"><b>{escape(model)}</b><span>{note}</span></div>')
             st.image(data)
@@ -74,16 +66,18 @@ def _show(
 def _show_white_box(drawn: np.ndarray) -> None:
     with st.container(key="white-box"):
         st.subheader("The white box")
-        st.caption("The three things by which the cartoonizer was taught, in its drawing.")
-        for column, name, part in zip(
-            st.columns(3, gap="medium"), WHITE_BOX, _parts(drawn), strict=True
+        st.caption(
+            "The drawing's surface, structure and texture: each has its own loss in the training."
+        )
+        for column, name, image in zip(
+            st.columns(3, gap="medium"), REPRESENTATIONS, _representations(drawn), strict=True
         ):
             with column:
-                st.image(part, caption=name)
+                st.image(image, caption=name)
 
 
-@st.cache_data(max_entries=8, show_spinner="Looking into the white box …")
-def _parts(drawn: np.ndarray) -> Sequence[np.ndarray]:
+@st.cache_data(max_entries=8, show_spinner="Computing the representations …")
+def _representations(drawn: np.ndarray) -> Sequence[np.ndarray]:
     return (
         representations.surface(drawn),
         superpixels.structure(drawn, "slic"),
