@@ -24,7 +24,7 @@ class Alias(str, Enum):
 
 
 def list_models() -> None:
-    """List every registered version with its alias, the figure of its gate, and its origin."""
+    """List every registered version: alias, gate metric, date, data hash and git commit."""
     from datetime import datetime
 
     from rich import box
@@ -38,34 +38,40 @@ def list_models() -> None:
         raise UserError("the registry has no models yet: run `dvc repro`")
     gate = params.load().registry.gate
     table = Table(box=box.SIMPLE)
-    # In a narrow terminal the origin gives way, and nothing else.
-    kept = {"model": max(map(len, names)), "version": 7, "alias": 10, "figure": 14, "made": 10}
-    for column in (*kept, "data", "commit"):
-        table.add_column(column, no_wrap=True, min_width=kept.get(column, 0))
+    # In a narrow terminal the last two columns shrink, the others keep their width.
+    widths = {"model": max(map(len, names)), "version": 7, "alias": 10, "metric": 14, "made": 10}
+    for column in (*widths, "data", "commit"):
+        table.add_column(column, no_wrap=True, min_width=widths.get(column, 0))
     for name in names:
-        for v in registry.versions(name):
-            key = getattr(gate, v.tags.get("task", ""), "")  # others may register, too
+        for version in registry.versions(name):
+            metric = getattr(gate, version.tags.get("task", ""), "")  # others may register, too
+            value = version.metrics.get(metric)
             table.add_row(
                 name,
-                str(v.version),
-                ", ".join(v.aliases),
-                f"{key.split('_')[0]} {v.metrics[key]:.3f}" if key in v.metrics else "-",
-                f"{datetime.fromtimestamp(v.created):%Y-%m-%d}",
-                v.tags.get("data_hash", "-")[:8],
-                v.tags.get("git_commit", "-")[:8],
-            )  # fmt: skip
+                str(version.version),
+                ", ".join(version.aliases),
+                "-" if value is None else f"{metric.split('_')[0]} {value:.3f}",
+                f"{datetime.fromtimestamp(version.created):%Y-%m-%d}",
+                version.tags.get("data_hash", "-")[:8],
+                version.tags.get("git_commit", "-")[:8],
+            )
     Console().print(table)
 
 
 def promote(
     model: Model,
     version: Annotated[int, typer.Argument(help="The version's number, from `celflow models`.")],
-    to: Annotated[Alias, typer.Option(help="champion is served as stable, challenger as canary.")]
-    = Alias.champion,
-    force: Annotated[bool, typer.Option(help="Promote even if the gate says no.")] = False,
+    to: Annotated[
+        Alias, typer.Option(help="champion is served as stable, challenger as canary.")
+    ] = Alias.champion,
+    force: Annotated[bool, typer.Option(help="Promote even if the gate fails.")] = False,
     server: Server = SERVER,
-) -> None:  # fmt: skip
-    """Make a version champion or challenger, and see the running server answer with it."""
+) -> None:
+    """Make a version champion or challenger, and check that the running server answers with it.
+
+    A champion has to pass the gate: its metric on the test set must not be below the present
+    champion's by more than the tolerance in params.yaml.
+    """
     from celflow import params, registry
     from promotion import gate
 
@@ -78,13 +84,13 @@ def promote(
             raise UserError(
                 f"{model} version {version} does not pass the gate; --force overrules it"
             )
-        word = "passed" if verdict.passed else "forced"
-        registry.set_tag(candidate, "gate", f"{word}: {verdict.reason}")
+        outcome = "passed" if verdict.passed else "forced"
+        registry.set_tag(candidate, "gate", f"{outcome}: {verdict.reason}")
     _promote(candidate, to.value, server)
 
 
 def rollback(model: Model, server: Server = SERVER) -> None:
-    """Bring the champion before this one back; again brings this one back."""
+    """Make the previous champion champion again; a second rollback undoes the first."""
     from celflow import registry
     from promotion import deploy
 
@@ -92,15 +98,15 @@ def rollback(model: Model, server: Server = SERVER) -> None:
 
 
 def deploy(server: Server = SERVER) -> None:
-    """Write what the registry says for the model server, and wait until it answers so."""
+    """Write served/ from the registry, and wait until a running server answers with it."""
     from promotion import deploy
     from serving.client import Client
 
     with Client(server) as client:
-        done = deploy.deploy(client)
-    for model, aliases in sorted(done.aliases.items()):
+        deployed = deploy.deploy(client)
+    for model, aliases in sorted(deployed.aliases.items()):
         print(f"{model}: " + ", ".join(f"{a} {v}" for a, v in sorted(aliases.items())))
-    _say_the_rest(done, server)
+    _report_rest(deployed, server)
 
 
 def _promote(version: "RegisteredVersion", alias: str, server: str) -> None:
@@ -109,15 +115,14 @@ def _promote(version: "RegisteredVersion", alias: str, server: str) -> None:
 
     with Client(server) as client:
         print(f"{version.model}: version {version.version} to {alias} ...", flush=True)
-        done = deploy.promote(client, version, alias)
-    label = LABELS[alias]
-    if done.confirmed:
-        print(f"{server} answers {version.model}:{label} with version {version.version}")
-    _say_the_rest(done, server)
+        deployed = deploy.promote(client, version, alias)
+    if deployed.confirmed:
+        print(f"{server} answers {version.model}:{LABELS[alias]} with version {version.version}")
+    _report_rest(deployed, server)
 
 
-def _say_the_rest(done: "Deployed", server: str) -> None:
-    for failure in done.failed:
+def _report_rest(deployed: "Deployed", server: str) -> None:
+    for failure in deployed.failed:
         print(f"left out: {failure}")
-    if not done.confirmed:
-        print(f"no model server answers at {server}; the next one to start serves it so")
+    if not deployed.confirmed:
+        print(f"no model server answers at {server}; the next one to start will serve this")
