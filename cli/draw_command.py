@@ -42,7 +42,7 @@ def draw(
         for file, target in zip(progress, targets, strict=True):
             answer = client.draw(model, picture_files.read(file), chosen, **styles)
             try:
-                write_bytes(target, answer.output("image_png", "a picture model")[0])
+                write_bytes(target, answer.output("image_png", "an image model")[0])
             except OSError as error:
                 raise UserError(f"{target} can't be written: {error.strerror}") from None
             print(f"{target} ({answer.milliseconds:.0f} ms)")

@@ -12,7 +12,7 @@ from celflow.faces import Box, crop_box, detect
 from celflow.images import shrink
 from celflow.params import FacecropConfig
 from dashboard.picture_input import Picture
-from dashboard.widgets import plain
+from dashboard.widgets import escaped
 
 ACCENT = (14, 124, 123)  # theme.primaryColor
 
@@ -28,7 +28,7 @@ def show(picture: Picture, boxes: Sequence[Box] = ()) -> None:
     shown = max(1, round(width * min(440 / height, 480 / width, 3)))
     with st.container(key="picture", gap="xsmall"):
         st.image(_marked(picture.pixels, boxes, shown), width=shown)
-        st.caption(f"{plain(picture.name)} · {width} × {height} · {picture.format}")
+        st.caption(f"{escaped(picture.name)} · {width} × {height} · {picture.format}")
 
 
 def faces_of(picture: Picture, config: FacecropConfig) -> list[Box]:

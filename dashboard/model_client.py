@@ -76,7 +76,7 @@ def draw(
         ServerError: there is no answer.
     """
     prediction = client().draw(model, picture, version, **styles)
-    drawing: bytes = prediction.output("image_png", "a picture model")[0]
+    drawing: bytes = prediction.output("image_png", "an image model")[0]
     return drawing, f"version {prediction.version} · {prediction.milliseconds:.0f} ms"
 
 

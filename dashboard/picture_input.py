@@ -8,7 +8,7 @@ import streamlit as st
 from celflow.images import SUFFIXES, BadImage, open_image, upright_bytes
 from celflow.params import DataConfig
 from dashboard import sample_gallery
-from dashboard.widgets import COLUMNS, plain
+from dashboard.widgets import COLUMNS, escaped
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ def choose(data: DataConfig) -> Picture | None:
         return _open(name, content)
     except BadImage as error:
         st.error(
-            f"**{plain(name)} is no usable picture:** {plain(str(error))}. Choose another file.",
+            f"**{escaped(name)} is no usable picture:** {escaped(str(error))}. "
+            "Choose another file.",
             icon=":material/broken_image:",
         )
         return None

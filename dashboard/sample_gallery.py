@@ -8,7 +8,7 @@ from PIL import Image
 
 from celflow.images import SUFFIXES, BadImage, read_image
 from celflow.params import DataConfig
-from dashboard.widgets import plain
+from dashboard.widgets import escaped
 
 SAMPLES = 4  # pictures of each class
 THUMBNAIL = 64  # px on the page
@@ -20,7 +20,7 @@ def show(data: DataConfig) -> None:
     if not samples:
         st.caption(
             "No samples: there are no pictures in "
-            f"{plain(data.cartoon_or_photo)} and {plain(data.characters)} yet (`dvc repro` "
+            f"{escaped(data.cartoon_or_photo)} and {escaped(data.characters)} yet (`dvc repro` "
             "makes the built-in ones)."
         )
         return

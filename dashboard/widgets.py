@@ -38,23 +38,26 @@ def show_error(error: ServerError, model: str, version: int | str = "stable") ->
     """Show why a model gave no answer, and what to do about it."""
     if isinstance(error, ServerDown):
         st.error(
-            f"**The model server is down.** Nothing answers at {plain(default_address())}. "
+            f"**The model server is down.** Nothing answers at {escaped(default_address())}. "
             "Start everything with `celflow up`, or the server alone with `celflow serve`.",
             icon=":material/cloud_off:",
         )
     elif isinstance(error, ModelNotFound) and version == "stable":
         st.warning(
-            f"**{plain(model)} is not served yet.** Run `dvc repro`, then `celflow deploy`.",
+            f"**{escaped(model)} is not served yet.** Run `dvc repro`, then `celflow deploy`.",
             icon=":material/hourglass_empty:",
         )
     elif isinstance(error, ModelNotFound):
         st.warning(
-            f"**{plain(model)}: {plain(label(version))} is not served.** "
+            f"**{escaped(model)}: {escaped(label(version))} is not served.** "
             "Choose another version, or run `celflow deploy`.",
             icon=":material/hourglass_empty:",
         )
     else:
-        st.error(f"**{plain(model)} gave no answer.** {plain(str(error))}", icon=":material/error:")
+        st.error(
+            f"**{escaped(model)} gave no answer.** {escaped(str(error))}",
+            icon=":material/error:",
+        )
 
 
 def label(version: int | str) -> str:
@@ -63,7 +66,7 @@ def label(version: int | str) -> str:
     return labels.get(str(version), f"version {version}")
 
 
-def plain(text: str) -> str:
+def escaped(text: str) -> str:
     """`text` with Markdown's special characters escaped."""
     return re.sub(r"([\\`*_{}\[\]()#+!~|:$<>&])", r"\\\1", text)
 

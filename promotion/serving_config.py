@@ -73,7 +73,7 @@ def labelled(config: model_server_config_pb2.ModelServerConfig) -> dict[str, Ali
 
 
 def write(config: model_server_config_pb2.ModelServerConfig) -> None:
-    """Write a config for every kind of server; each file whole or not at all."""
+    """Write a config for all servers; each file whole or not at all."""
     for template in files("serving").joinpath("config").iterdir():
         copy = SERVED / template.name
         if copy.suffix == ".config" and not copy.exists():

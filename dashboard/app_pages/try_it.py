@@ -88,7 +88,7 @@ def _who_is_it(picture: Picture, boxes: Sequence[Box], models: Sequence[str]) ->
         if not isinstance(outcome, Answer):
             widgets.show_error(outcome, model)
             return
-        st.caption(f"{widgets.plain(model)}, {widgets.note(outcome)}")
+        st.caption(f"{widgets.escaped(model)}, {widgets.note(outcome)}")
         for number, (face, ranking) in enumerate(zip(faces, outcome.rankings, strict=True), 1):
             with st.container(key=f"face-{number}", border=True, horizontal=True, gap="medium"):
                 height, width = face.shape[:2]

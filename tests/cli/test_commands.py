@@ -93,17 +93,17 @@ def test_a_service_that_does_not_listen_to_sigterm_is_killed(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("host", "near"),
+    ("host", "address"),
     [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]"), ("example.org", "example.org")],
 )
-def test_a_host_as_it_stands_before_a_port(host, near):
-    assert options.reachable(host) == near
+def test_the_address_of_a_host_on_this_machine(host, address):
+    assert options.reachable(host) == address
 
 
 def test_versions_by_number_alias_and_label():
     assert {registry.CHAMPION: "stable", registry.CHALLENGER: "canary"} == LABELS
-    told = (None, "7", "champion", "challenger", "canary")
-    found = [picture_files.version_or_label(one) for one in told]
+    options = (None, "7", "champion", "challenger", "canary")
+    found = [picture_files.version_or_label(option) for option in options]
     assert found == ["stable", 7, "stable", "canary", "canary"]
     with pytest.raises(UserError, match="no version 99999999999999999999"):
         picture_files.version_or_label("9" * 20)
