@@ -56,9 +56,9 @@ def up(
             service.start()
         wait_until_ready(services)
         if check:
-            from cli import smoke_test
+            from cli import up_check
 
-            raise typer.Exit(0 if smoke_test.run(client, aliases, services) else 1)
+            raise typer.Exit(0 if up_check.run(client, aliases, services) else 1)
         _print_addresses(reachable(host), ports, aliases)
         watch(services)
 

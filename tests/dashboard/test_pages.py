@@ -198,6 +198,11 @@ def test_the_frame_says_what_is_served(fake):
     assert "<b>down</b>" in text(test.run())
 
 
+def test_streamlit_has_no_pages_folder_to_run_itself():
+    """It would show a blank page to whoever opens /compare first; see app.py."""
+    assert not (ROOT / "dashboard/pages").exists()
+
+
 def test_broken_params_are_one_line(fake, tmp_path):
     (tmp_path / "params.yaml").write_text("seed: seven\n")
     test = AppTest.from_file(str(ROOT / "dashboard/app.py"), default_timeout=30).run()
