@@ -3,7 +3,7 @@ results are stale.
 """
 
 import ast
-from functools import lru_cache
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -57,7 +57,7 @@ def file_of(module: str) -> Path | None:
     return None
 
 
-@lru_cache(maxsize=None)
+@cache
 def imports(file: Path) -> frozenset[str]:
     """Modules of this repository that a file imports, wherever in it."""
     found: set[str] = set()
@@ -105,7 +105,9 @@ def within(file: Path, deps: list[str]) -> bool:
 def test_everything_that_a_stage_imports_is_a_dep(name):
     stage, key, item = STAGES[name]
     deps = paths(name, "deps")
-    missing = [str(f) for f in closure(filled(stage["cmd"], key, item), item) if not within(f, deps)]
+    missing = [
+        str(f) for f in closure(filled(stage["cmd"], key, item), item) if not within(f, deps)
+    ]
     assert not missing, f"add to the deps of {name}: {sorted(missing)}"
 
 

@@ -17,13 +17,13 @@ from tqdm import tqdm
 
 from celflow.files import atomic_dir, write_json
 from celflow.images import encode_png
-from stages.models.cartoonizer.representations import strip
 from stages.models.cartoonizer.config import CartoonizerConfig
 from stages.models.cartoonizer.data import Crops, paths_of, square
 from stages.models.cartoonizer.features import Features
 from stages.models.cartoonizer.graph import drawing_of
 from stages.models.cartoonizer.losses import without_rim
 from stages.models.cartoonizer.measures import compare
+from stages.models.cartoonizer.representations import strip
 from stages.models.cartoonizer.trainer import Trainer
 from stages.models.common import keras_files
 from stages.models.common.keras_files import MODEL_FILE, variables
