@@ -111,7 +111,7 @@ def run(model: str, run_id: str | None = None) -> Iterator[ActiveRun]:
 
 
 @contextmanager
-def run_of_fit(model: str, fit_key: str) -> Iterator[Any]:
+def run_of_fit(model: str, fit_key: str) -> Iterator[mlflow.ActiveRun]:
     """The run in which a model was trained, open again; the latest with this tag `fit_key`.
 
     A new run takes its place where MLflow has none: the model came by `dvc pull`, say.
@@ -225,12 +225,12 @@ def saved_model(version: RegisteredVersion) -> Iterator[Path]:
 
 def is_default() -> bool:
     """Whether runs and versions go into the SQLite file of the project."""
-    return mlflow.get_tracking_uri() == default_uri()
+    return bool(mlflow.get_tracking_uri() == default_uri())
 
 
 def _exists(client: MlflowClient, run_id: str) -> bool:
     try:
-        return client.get_run(run_id).info.lifecycle_stage == "active"
+        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
     except MlflowException:
         return False
 

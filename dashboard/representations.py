@@ -15,7 +15,7 @@ SUPERPIXEL_AREA = 256 * 256 / 200  # px
 
 
 def surface(pixels: np.ndarray) -> np.ndarray:
-    """uint8 [H, W, 3] of the same: smoothed by itself, edges kept (guided filter, He et al. 2010)."""
+    """uint8 [H, W, 3] of the same: smooth, edges kept (guided filter by itself, He et al. 2010)."""
     x = pixels.astype(np.float32)
     counted = _box(np.ones_like(x))
     mean = _box(x) / counted
@@ -23,7 +23,7 @@ def surface(pixels: np.ndarray) -> np.ndarray:
     slope = variance / (variance + EPSILON)
     offset = mean - slope * mean
     smooth = (_box(slope) * x + _box(offset)) / counted
-    return smooth.clip(0, 255).round().astype(np.uint8)
+    return np.asarray(smooth.clip(0, 255).round(), np.uint8)
 
 
 def structure(pixels: np.ndarray) -> np.ndarray:

@@ -13,10 +13,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from stages.models.character_embedding import UnitLength
-from stages.models.gallery import Encoder, Gallery, Recogniser, means
-from stages.models.graph import resize
-from stages.models.transfer import mirrored
 from typer.testing import CliRunner
 
 from celflow import manifest, registry
@@ -25,7 +21,13 @@ from celflow.images import read_image
 from celflow.params import load
 from cli import main
 from promotion import enroll, gate, served_folder, serving_config
-from stages import clean, export, facecrop, split
+from stages import clean, facecrop, split
+from stages.models.common.image_ops import resize
+from stages.models.common.saved_model import write_saved_model
+from stages.models.inception.cosine_layers import UnitLength
+from stages.models.inception.gallery import Gallery, mean_directions
+from stages.models.inception.recogniser import Encoder, Recogniser
+from stages.models.inception.transfer import mirrored
 
 from ..serving.model_server import Server
 from ..stages.conftest import ROOT, encoded, flat_drawing, grainy_photo
@@ -58,10 +60,12 @@ def known(project) -> registry.RegisteredVersion:
         stage.run(params)
     train = manifest.read("characters")["train"]
     model = tiny_encoder()
-    gallery = Gallery(train.labels, means(model(pixels_of(train.paths)).numpy(), train.truth),
-                      sharpness=10.0, slope=10.0, threshold=0.5)  # fmt: skip
+    encodings = mean_directions(model(pixels_of(train.paths)).numpy(), train.truth)
+    gallery = Gallery(train.labels, encodings, sharpness=10.0, slope=10.0, threshold=0.5)
     recogniser = Recogniser(Encoder(model), SIDE, gallery)
-    card = export.write(recogniser, MODEL, "characters", train.labels, project.folder / "first")
+    card = write_saved_model(
+        recogniser, MODEL, "characters", train.labels, project.folder / "first"
+    )
     tags = {"task": "characters", "labels": json.dumps(train.labels), "data_hash": "1234"}
     with registry.run(MODEL) as active:
         run_id = active.info.run_id

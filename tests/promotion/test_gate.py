@@ -27,7 +27,7 @@ def version(number: int, accuracy: float, **tags: str) -> registry.RegisteredVer
 @pytest.fixture
 def params(monkeypatch) -> Params:
     """Of the project; the digest of its test set is `TEST_SET`, and measuring gives 0.5."""
-    monkeypatch.setattr(gate, "test_hash", lambda dataset: TEST_SET)
+    monkeypatch.setattr(gate.lineage, "test_hash", lambda dataset: TEST_SET)
     monkeypatch.setattr(gate, "measure", lambda *_: {"balanced_accuracy": 0.5})
     return load(ROOT / "params.yaml")
 
