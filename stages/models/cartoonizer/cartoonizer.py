@@ -80,7 +80,6 @@ class Cartoonizer(ImageToImage[CartoonizerConfig]):
                 done = trainer.pretrain_step(x, tf.constant(target))
             else:
                 rng = np.random.default_rng([*key, 1])
-                rng.random()
                 drawn = drawings(rng, config.batch_size)
                 weights = rng.uniform(-1, 1, (config.batch_size, 3)).astype(np.float32)
                 done = trainer.train_step(x, tf.constant(drawn), tf.constant(weights))
