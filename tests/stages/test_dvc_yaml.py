@@ -11,7 +11,7 @@ import yaml
 
 from .conftest import ROOT
 
-ROOMS = ("celflow", "stages", "promotion", "serving", "dashboard", "cli")
+PACKAGES = ("celflow", "stages", "promotion", "serving", "dashboard", "cli")
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 MODELS = PARAMS["models"]
@@ -68,7 +68,7 @@ def imports(file: Path) -> frozenset[str]:
             assert node.level == 0, f"{file}: a relative import"
             found.add(node.module or "")
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return frozenset(module for module in found if module.split(".")[0] in ROOMS)
+    return frozenset(module for module in found if module.split(".")[0] in PACKAGES)
 
 
 def closure(command: str, item: dict[str, str]) -> set[Path]:
@@ -119,7 +119,7 @@ def test_every_source_among_the_deps_is_imported(stage):
         for name in instances
         for file in closure(filled(STAGES[name][0]["cmd"], *STAGES[name][1:]), STAGES[name][2])
     }
-    sources = {d for n in instances for d in paths(n, "deps") if d.split("/")[0] in ROOMS}
+    sources = {d for n in instances for d in paths(n, "deps") if d.split("/")[0] in PACKAGES}
     unused = [d for d in sorted(sources) if not any(within(file, [d]) for file in files)]
     assert not unused, f"take out of the deps of {stage}: {unused}"
 
@@ -134,7 +134,7 @@ def test_every_data_dep_is_raw_or_made_by_an_earlier_stage(name):
     key = STAGES[name][1]
     earlier = [n for n in names[: names.index(name)] if STAGES[n][1] in ("", key)]
     made = [path for stage in earlier for path in outputs(stage)]
-    data = [d for d in paths(name, "deps") if d.split("/")[0] not in ROOMS]
+    data = [d for d in paths(name, "deps") if d.split("/")[0] not in PACKAGES]
     assert not [d for d in data if not within(Path(d), made)]
 
 
