@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class FilesTogether(LoadFileScheduling):
-    """Keeps what shares a fixture in one worker: a file, and all of e2e, which shares a running stack.
+    """Keeps in one worker what shares a fixture: a file, and e2e, which shares a running stack.
 
     xdist's own groups have no effect under pytest 9.2.
     """

@@ -36,8 +36,8 @@ SMALL = {
         "character_embedding": {"image_size": 75, "tap": "mixed0", "frozen": None, "epochs": 1},
     },
 }
-# Training takes its time, and these share every line but their settings with character_embedding, and
-# gradient with colours.
+# Training takes its time, and these share every line but their settings with character_embedding,
+# and gradient with colours.
 LEFT_OUT = ("photo_inception", "character_inception", "gradient")
 
 
