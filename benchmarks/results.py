@@ -262,7 +262,7 @@ def page(runs: list[Run], folder: Path) -> str:
     """docs/results.md."""
     paragraphs = [
         "# Results on real pictures",
-        "`make results` writes this page from the figures of its runs; nothing is entered by hand. "
+        "`make results` writes this page from the metrics of its runs; nothing is entered by hand. "
         "Every model is measured by the same code on the same pictures, none of which (nor a "
         "near-duplicate) it was trained on. *Accuracy* has its 95 % interval (bootstrap, 1000 "
         "resamples); *balanced* is the mean of the classes' recalls; *ECE* the expected "
