@@ -7,13 +7,13 @@ import streamlit as st
 from celflow import params
 from celflow.faces import Box
 from celflow.images import encode_png
-from celflow.metrics import UNSURE
 from dashboard import face_boxes, model_client, picture_input, widgets
 from dashboard.model_client import Answer
 from dashboard.picture_input import Picture
 from serving.client import ServerDown
 
 TOP = 3  # names shown for each face
+UNSURE = "unsure"  # a verdict
 
 
 def page() -> None:

@@ -183,7 +183,8 @@ def test_the_dashboards_image_has_all_it_imports_and_no_tensorflow(tmp_path: Pat
         (project / "serving" / file.name).symlink_to(file)
     code = (
         "import sys, animeface, cv2\n"
-        "from dashboard import compare, server, try_it\n"
+        "from dashboard import server_status\n"
+        "from dashboard.pages import compare, draw, try_it\n"
         "from serving.client import Client\n"
         "Client().close()\n"
         "assert 'tensorflow' not in sys.modules"

@@ -44,13 +44,13 @@ def test_deploy_writes_what_compose_needs(deployed: Path) -> None:
 
 
 def test_deploy_copies_the_settings_once(deployed: Path) -> None:
-    from promotion import deploy
+    from promotion import serving_config
 
     for name in CONFIGS:
         copy = deployed / f"{name}.config"
         assert copy.read_text() == (SERVING / f"config/{name}.config").read_text()
         copy.write_text("# mine")
-    deploy._write(model_server_config_pb2.ModelServerConfig())
+    serving_config.write(model_server_config_pb2.ModelServerConfig())
     assert {(deployed / f"{name}.config").read_text() for name in CONFIGS} == {"# mine"}
 
 
@@ -74,10 +74,10 @@ def test_deploy_writes_the_config_map(deployed: Path) -> None:
 
 
 def test_models_may_be_in_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
-    from promotion import deploy
+    from promotion import serving_config
 
     monkeypatch.setenv("CELFLOW_MODELS_ROOT", "gs://drawings/models/")
     config = model_server_config_pb2.ModelServerConfig()
     config.model_config_list.config.add(name="edges", base_path="/here/served/edges")
-    assert 'base_path: "gs://drawings/models/edges"' in deploy.config_map(config)
+    assert 'base_path: "gs://drawings/models/edges"' in serving_config.config_map(config)
     assert config.model_config_list.config[0].base_path == "/here/served/edges"
