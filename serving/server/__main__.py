@@ -15,8 +15,10 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or it logs every malformed co
 
 from celflow.errors import UserError, run
 from serving.config_protos import MonitoringConfig
+from serving.limits import MAX_MESSAGE_BYTES
 from serving.server import flags as command_line
 from serving.server.api import grpc_api, rest_api, tls
+from serving.server.api.byte_budget import ByteBudget
 from serving.server.api.grpc_api import GrpcServer
 from serving.server.api.handlers import Handlers
 from serving.server.api.rest_api import RestServer
@@ -89,6 +91,7 @@ def main() -> None:
         flags.load_retry_interval_micros / 1e6,
     )
     metrics = Metrics()
+    budget = ByteBudget(_largest_message(flags))
     grpc_server = GrpcServer(
         Handlers(manager, metrics, "GRPC"),
         grpc_api.Options(
@@ -99,6 +102,7 @@ def main() -> None:
             flags.grpc_channel_arguments,
             flags.enable_grpc_healthcheck_service,
         ),
+        budget,
     )
     pinned_to_one_core(grpc_server.start)
     rest_server = None
@@ -143,6 +147,11 @@ def _grpc_threads(batching: BatchingOptions | None) -> int:
     if batching:
         threads = max(threads, 2 * min(batching.max_execution_batch_size, MAX_BATCH_THREADS))
     return threads
+
+
+def _largest_message(flags: command_line.Flags) -> int:
+    arguments = dict(flags.grpc_channel_arguments)
+    return int(arguments.get("grpc.max_receive_message_length", MAX_MESSAGE_BYTES))
 
 
 def _metrics_path(file: str) -> str | None:
