@@ -109,7 +109,7 @@ def main() -> None:
     if rest_socket:
         timeout = flags.rest_api_timeout_in_ms / 1000
         options = rest_api.Options(flags.rest_api_num_threads, timeout, metrics_path)
-        rest_server = RestServer(Handlers(manager, metrics, "REST"), rest_socket, options)
+        rest_server = RestServer(Handlers(manager, metrics, "REST"), rest_socket, options, budget)
         pinned_to_one_core(rest_server.start)
 
     def load_and_watch() -> None:
@@ -164,11 +164,13 @@ def _metrics_path(file: str) -> str | None:
 
 def _listen(flags: command_line.Flags, port: int, flag: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in flags.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sets TCP_NODELAY only where the protocol is named; without it, the end of an answer
+    # waits some 40 ms for the client to acknowledge the start.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((flags.host, port))
-        listener.listen(128)
+        listener.listen(1024)
     except OSError as error:
         listener.close()
         reason = (error.strerror or str(error)).lower()
