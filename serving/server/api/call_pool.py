@@ -12,13 +12,15 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import grpc._server as internals  # type: ignore[import-untyped]
-from grpc._cython import cygrpc
+import grpc
+import grpc._server as internals
 
 from serving.server.api.byte_budget import ByteBudget
 
 STREAM_THREADS = 4
 """For calls of many messages: reflection."""
+
+_cygrpc: Any = internals.cygrpc  # type: ignore[attr-defined]
 
 _DONE: "Future[Any]" = Future()
 _DONE.set_result(None)
@@ -65,7 +67,7 @@ class CallPool(ThreadPoolExecutor):
                 return internals._possibly_finish_call(state, internals._RECEIVE_MESSAGE_TOKEN)
 
         self._silent.add(state, event.call)
-        event.call.start_server_batch((cygrpc.ReceiveMessageOperation(0),), received)
+        event.call.start_server_batch((_cygrpc.ReceiveMessageOperation(0),), received)
         state.due.add(internals._RECEIVE_MESSAGE_TOKEN)
         return _DONE  # grpcio asks no more of it
 
@@ -79,7 +81,7 @@ class CallPool(ThreadPoolExecutor):
     ) -> None:
         """Put a call whose message is there into the queue for a thread, or refuse it."""
         if data is None:
-            _abort(state, event.call, cygrpc.StatusCode.unimplemented, "the call has no message")
+            _abort(state, event.call, grpc.StatusCode.UNIMPLEMENTED, "the call has no message")
             return
         hold = self._budget.hold()
         if not hold.try_add(len(data)):
@@ -104,7 +106,7 @@ class CallPool(ThreadPoolExecutor):
             super().submit(run)
             return
         hold.release()
-        _abort(state, event.call, cygrpc.StatusCode.resource_exhausted, refusal)
+        _abort(state, event.call, grpc.StatusCode.RESOURCE_EXHAUSTED, refusal)
 
     def _begin(self) -> bool:
         with self._lock:
@@ -143,13 +145,13 @@ class _SilentCalls:
                 for state, _ in due:
                     del self._calls[state]
             for state, call in due:
-                _abort(state, call, cygrpc.StatusCode.deadline_exceeded, "no message arrived")
+                _abort(state, call, grpc.StatusCode.DEADLINE_EXCEEDED, "no message arrived")
             due.clear()
 
 
-def _abort(state: Any, call: Any, code: Any, message: str) -> None:
+def _abort(state: Any, call: Any, code: grpc.StatusCode, message: str) -> None:
     """End a call that has not been answered."""
     with state.condition:
         if internals._is_rpc_state_active(state):
-            internals._abort(state, call, code, message.encode())
+            internals._abort(state, call, internals._application_code(code), message.encode())
             state.condition.notify_all()

@@ -68,7 +68,7 @@ class Options:
 
     Attributes:
         threads: requests that run at a time.
-        timeout_seconds: how long a request may take to arrive, then to be answered, then to be read.
+        timeout_seconds: how long a request may take to arrive, to be answered, to be read.
         metrics_path: where Prometheus finds the metrics; None for nowhere.
     """
 

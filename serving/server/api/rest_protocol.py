@@ -52,27 +52,33 @@ class TimedProtocol(H11Protocol):
         self._leaving: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
         super().connection_made(transport)
         self._watch(0)
 
     def data_received(self, data: bytes) -> None:
+        """Take bytes of a request."""
         super().data_received(data)
         self._watch(len(data))
 
     def on_response_complete(self) -> None:
+        """Wait for the next request."""
         super().on_response_complete()  # goes on with a request that was sent ahead
         self._watch(0)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
         self._stop_watching()
         self.resume_writing()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
+        """Wait for the client to read: some seconds, then the connection is cut."""
         super().pause_writing()
         self._leaving = self.loop.call_later(self._arrivals.seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
+        """The client has read."""
         super().resume_writing()
         if self._leaving:
             self._leaving.cancel()
