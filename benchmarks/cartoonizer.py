@@ -18,13 +18,22 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
-from stages.models.features import Features
 
-from celflow import errors, representations, superpixels
+from celflow import errors, manifest
 from celflow.images import encode_png
-from stages import manifest, sample
-from stages.models import Draw, cartoonizer, network
+from celflow.params import load
+from stages.models.cartoonizer import representations, superpixels
+from stages.models.cartoonizer.cartoonizer import LABELS
+from stages.models.cartoonizer.data import paths_of, square
+from stages.models.cartoonizer.features import Features
+from stages.models.cartoonizer.measures import compare
+from stages.models.common import keras_files, table
+from stages.models.common.model import ImagePredictor
+from stages.models.common.training_loop import predict_on
+from stages.sample.photos import read_source
 
+MODEL = "cartoonizer"
+FOLDER = Path("models") / MODEL
 SHEET = Path(__file__).parents[1] / "docs/cartoonizer.png"
 SHOWN = ("astronaut", "chelsea", "coffee", "rocket")
 
@@ -52,12 +61,10 @@ def superpixel_mean(pixels: np.ndarray) -> np.ndarray:
 
 def cartoon_share(folder: Path, pictures: list[np.ndarray]) -> float:
     """Share of pictures that a trained xception takes for cartoons."""
-    import keras
-
-    model = keras.models.load_model(folder / network.MODEL_FILE)
+    model = keras_files.load(folder)
     side = model.input_shape[1]
     small = [cv2.resize(p, (side, side), interpolation=cv2.INTER_AREA) for p in pictures]
-    return float(np.mean(network.predict_on(model, np.stack(small)).argmax(axis=1) == 0))
+    return float(np.mean(predict_on(model, np.stack(small)).argmax(axis=1) == 0))
 
 
 def timed(draw: Callable, pixels: np.ndarray, times: int = 5) -> float:
@@ -71,17 +78,17 @@ def timed(draw: Callable, pixels: np.ndarray, times: int = 5) -> float:
     return float(np.median(taken))
 
 
-def sheet(draw: Draw) -> np.ndarray:
+def sheet(predictor: ImagePredictor) -> np.ndarray:
     """A row a photograph: itself, the baselines, ours, and ours' white box."""
     rows = []
     for name in SHOWN:
-        pixels = sample.read_source(name)
+        pixels = read_source(name)
         side = min(pixels.shape[:2])
         top, left = ((n - side) // 2 for n in pixels.shape[:2])
         pixels = cv2.resize(
             pixels[top : top + side, left : left + side], (256, 256), interpolation=cv2.INTER_AREA
         )
-        strip = representations.strip(pixels, draw(pixels))
+        strip = representations.strip(pixels, predictor(pixels))
         baselines = [opencv_recipe(pixels), superpixel_mean(pixels)]
         rows.append(np.concatenate([strip[:, :256], *baselines, strip[:, 256:]], axis=1))
     return np.concatenate(rows)
@@ -93,64 +100,59 @@ def main() -> None:
     parser.add_argument("--project", type=Path, default=Path(), help="with a trained cartoonizer")
     parser.add_argument("--weights", default="none", help="of Inception-v3, a path")
     parser.add_argument("--sheet", action="store_true", help=f"write {SHEET.name} and stop")
-    told = parser.parse_args()
-    here = told.project
-    model = cartoonizer.painter(here / "models/cartoonizer")
-    if told.sheet:
-        SHEET.write_bytes(encode_png(sheet(model)))
+    args = parser.parse_args()
+    os.chdir(args.project)
+    params = load()
+    predictor = table.create(MODEL, params).predictor(FOLDER)
+    if args.sheet:
+        SHEET.write_bytes(encode_png(sheet(predictor)))
         print(f"written: {SHEET}")
         return
-    os.chdir(here)
-    parts = manifest.read("cartoon_or_photo")
-    features = Features(told.weights)
-    photos, drawings = (
-        [cartoonizer.square(path) for path in cartoonizer.of(parts["test"], kind)]
-        for kind in cartoonizer.KINDS
-    )
+    test = manifest.read(params.dataset(MODEL))["test"]
+    features = Features(args.weights)
+    photos, drawings = ([square(path) for path in paths_of(test, label)] for label in LABELS)
     known = features.pooled(drawings)
-    ways: dict[str, Draw] = {
+    ways: dict[str, ImagePredictor] = {
         "photo": lambda pixels: pixels,
         "OpenCV recipe": opencv_recipe,
         "superpixel mean": superpixel_mean,
-        "cartoonizer": model,
+        "cartoonizer": predictor,
     }
     judge = Path("models/xception")
-    table = Table("", "KID", "change", "content", "edges", "xception: cartoon", "ms at 256 px")
+    rows = Table("", "KID", "change", "content", "edges", "xception: cartoon", "ms at 256 px")
     for name, draw in ways.items():
         results = [draw(photo) for photo in photos]
-        f = cartoonizer.compared(features, photos, results, known)
+        f = compare(features, photos, results, known)
         share = f"{cartoon_share(judge, results):.0%}" if judge.is_dir() else "-"
-        table.add_row(
+        rows.add_row(
             name, f"{f['kid_after']:.4f}", f"{-f['style_gain']:+.0%}",
             f"{f['content_distance']:.3f}", f"{f['edge_sharpness']:.2f}", share,
             f"{1000 * timed(draw, photos[0]):.0f}",
         )  # fmt: skip
-    table.title = f"{len(photos)} photos, {len(drawings)} drawings, features: {features.name}"
-    Console().print(table)
+    rows.title = f"{len(photos)} photos, {len(drawings)} drawings, features: {features.name}"
+    Console().print(rows)
     speed(ways)
 
 
-def speed(ways: dict[str, Draw]) -> None:
+def speed(ways: dict[str, ImagePredictor]) -> None:
     """Seconds a megapixel and memory, against the recipe and the bare network."""
-    import keras
-
-    bare = keras.models.load_model(Path("models/cartoonizer") / cartoonizer.MODEL_FILE)
+    bare = keras_files.load(FOLDER)
     call = tf.function(lambda x: bare(x, training=False), reduce_retracing=True)
     ways = {
         "OpenCV recipe": opencv_recipe,
         "bare Keras call": lambda p: call(tf.cast(p[None], tf.float32) / 127.5 - 1),
         "cartoonizer": ways["cartoonizer"],
     }
-    astronaut = sample.read_source("astronaut")
-    table = Table("seconds a megapixel", "256 px", "1 megapixel", "4 megapixels", "peak MiB so far")
+    astronaut = read_source("astronaut")
+    rows = Table("seconds a megapixel", "256 px", "1 megapixel", "4 megapixels", "peak MiB so far")
     for name in ("OpenCV recipe", "cartoonizer", "bare Keras call"):  # the hungriest last
         row = []
         for side in (256, 1024, 2048):
             pixels = cv2.resize(astronaut, (side, side))
             row.append(f"{timed(ways[name], pixels, 2) / (side * side / 1e6):.2f}")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        table.add_row(name, *row, f"{peak:.0f}")
-    Console().print(table)
+        rows.add_row(name, *row, f"{peak:.0f}")
+    Console().print(rows)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """How many faces does it take to enroll a character?
 
-Asks the character_embedding of a trained project that holds characters back (split.hold_back), so
-that its encoder never saw them. Some faces of each are enrolled and all others are asked, in ten
-rounds with other faces; an answer "unknown" is wrong.
+Asks the character_embedding of a trained project that holds characters out
+(split.held_out_classes), so that its encoder never saw them. Some faces of each are enrolled and
+all others are asked, in ten rounds with other faces; an answer "unknown" is wrong.
 """
 
 import argparse
@@ -11,19 +11,26 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from stages.models.gallery import Gallery
 
 from celflow import errors, manifest
 from celflow.params import load
-from stages import models
-from stages.models import network
+from stages.models.common import keras_files
+from stages.models.common.image_ops import read_pixels
+from stages.models.common.training_loop import predict_on
+from stages.models.inception.gallery import Gallery  # with it, Keras knows the encoder's layers
 
 MODEL = "character_embedding"
 FACES = (1, 2, 3, 5, 10, 20)
 ROUNDS = 10
+
+
+def encode(encoder: keras.Model, paths: list[str]) -> np.ndarray:
+    """float32 [N, D]: unit encodings of picture files."""
+    return predict_on(encoder, read_pixels(paths, encoder.input_shape[1]))
 
 
 def asked(
@@ -52,19 +59,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--project", type=Path, default=Path(), help="folder (default: this one)")
     os.chdir(parser.parse_args().project)
-    splits = manifest.read(load().pictures(MODEL))
+    splits = manifest.read(load().dataset(MODEL))
     folder = Path("models") / MODEL
     if not len(splits["unknown"]) or not folder.is_dir():
         raise errors.UserError(
-            f"no character is held back, or no {folder}: name some in split.hold_back "
+            f"no character is held out, or no {folder}: name some in split.held_out_classes "
             f"and run `dvc repro train@{MODEL}`"
         )
-    models.family(MODEL)  # so that Keras knows its layers
-    encodings = network.predict(folder, splits["unknown"].paths)
+    encoder = keras_files.load(folder)
+    encodings = encode(encoder, splits["unknown"].paths)
     owners = np.array([Path(path).parent.name for path in splits["unknown"].paths])
     new = {name: encodings[owners == name] for name in sorted(set(owners))}
     test = splits["test"]
-    known = network.predict(folder, test.paths)
+    known = encode(encoder, test.paths)
     truth = np.array(test.labels)[test.truth]
 
     title = f"{len(new)} characters enrolled beside {len(test.labels)}, mean of {ROUNDS} rounds"

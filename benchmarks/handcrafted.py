@@ -1,10 +1,10 @@
-"""How much slower than OpenCV are the hand-made models as served graphs?
+"""How much slower than OpenCV are the handcrafted models as served graphs?
 
 A request is one picture's file, decoding included on both sides; both may use every core. The graph
-is loaded and called as the model server does it. They take turns, and the fastest of some rounds
-counts for each picture, so that other work on the machine disturbs little. Uses `cartoon_or_photo`
-of CELFLOW_REAL_DATA, otherwise the built-in sample (`dvc repro sample`), every so many pictures of
-it: `python benchmarks/handmade.py [PICTURES]`.
+is loaded and called as the model server does it. They are interleaved, and the fastest of some
+rounds counts for each picture, so that other work on the machine disturbs little. Uses
+`cartoon_or_photo` of CELFLOW_REAL_DATA, otherwise the built-in sample (`dvc repro sample`),
+every so many pictures of it: `python benchmarks/handcrafted.py [PICTURES]`.
 """
 
 import json
@@ -25,7 +25,9 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parents[1]))  # or serving.py beside this file comes first
 from celflow.params import load
 from serving.server.runtime import saved_model
-from stages import models
+from stages.models.common import table
+from stages.models.common.calibration import Calibration
+from stages.models.threshold_classifiers.threshold_classifier import MODEL_FILE
 
 NAMES = ("colours", "gradient", "edges")
 ROUNDS = 15
@@ -45,21 +47,20 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 40
     contents = [file.read_bytes() for file in files[:: max(1, len(files) // count)]]
 
-    table = Table("model", "pictures", "OpenCV ms", "graph ms", "ratio")
+    rows = Table("model", "pictures", "OpenCV ms", "graph ms", "ratio")
     for name in NAMES:
-        measure = models.family(name).MODEL
-        knobs = getattr(load().train, name).model_dump()
-        del knobs["threshold"]
+        model = table.create(name, load())
 
-        def by_opencv(data: bytes, measure=measure, knobs=knobs) -> float:
+        def by_opencv(data: bytes, model=model) -> float:
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-            return measure.by_opencv(pixels, **knobs)
+            return model.feature(pixels)
 
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch)
-            saved = {"threshold": measure.published, "slope": 1.0, **knobs}
-            (folder / "model.json").write_text(json.dumps(saved))
-            measure.export(folder, ["cartoon", "photo"]).save(folder / "saved_model")
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            fitted = {"threshold": model.published_threshold, "slope": 1.0}
+            (folder / MODEL_FILE).write_text(json.dumps(fitted))
+            servable = model.servable(folder, ["cartoon", "photo"], Calibration())
+            servable.save(folder / "saved_model")
             signature = saved_model.load(folder / "saved_model")[1]["serving_default"]
 
         def in_graph(data: bytes, signature=signature) -> np.ndarray:
@@ -72,9 +73,9 @@ def main() -> None:
                 for way, work in enumerate((by_opencv, in_graph)):
                     taken[way, turn, i] = seconds(work, data)
         opencv, graph = taken.min(axis=1).mean(axis=1) * 1000
-        table.add_row(name, str(len(contents)), f"{opencv:.1f}", f"{graph:.1f}",
+        rows.add_row(name, str(len(contents)), f"{opencv:.1f}", f"{graph:.1f}",
                       f"{graph / opencv:.2f}")  # fmt: skip
-    Console().print(table)
+    Console().print(rows)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How good is every model on real pictures, and on pictures from sources it never saw?
 
 Runs the pipeline once for each run of results.yaml, in a project of its own below --folder, keeps
-its figures in benchmarks/measured/, and writes docs/results.md from what is there. A run that was
+its metrics in benchmarks/measured/, and writes docs/results.md from what is there. A run that was
 interrupted goes on where it stopped: nothing that DVC knows is done again.
 """
 
@@ -27,7 +27,7 @@ MEASURED = ROOT / "benchmarks/measured"
 PAGE = ROOT / "docs/results.md"
 VARIABLE = "CELFLOW_REAL_DATA"
 NOT_COPIED = ("tests/", "docs/", "metrics/", "reports/", "benchmarks/measured/", "dvc.lock")
-TASKS = {  # of a task: its title, and the pictures that it has
+TASKS = {  # of a task: its title, and its dataset
     "cartoon_or_photo": ("Cartoon or photo", "cartoon_or_photo"),
     "characters": ("Who is it", "characters"),
     "sketch": ("Drawing to sketch", "cartoon_or_photo"),
@@ -86,6 +86,8 @@ def flat(content: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def prepare(folder: Path, run: Run, real: str) -> None:
     """Make, or bring up to date, the run's project: this working tree with other parameters."""
+    from stages.models.common import table  # takes seconds: Keras
+
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, check=True, capture_output=True, text=True,
@@ -100,7 +102,9 @@ def prepare(folder: Path, run: Run, real: str) -> None:
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     text = yaml.safe_dump(merged(content, run.params), sort_keys=False)
     (folder / "params.yaml").write_text(text.replace(f"${VARIABLE}", real), encoding="utf-8")
-    params.load(folder / "params.yaml")  # a wrong key is named before hours of training
+    read = params.load(folder / "params.yaml")
+    for model in run.models:  # a wrong key is named before hours of training
+        table.create(model, read)
 
 
 def repro(folder: Path, models: list[str]) -> None:
@@ -121,7 +125,7 @@ def of_pictures() -> list[str]:
 
 
 def of_model(model: str) -> list[str]:
-    """A model's figures and its speed."""
+    """A model's metrics and its speed."""
     return [f"metrics/{model}.json", f"reports/speed/{model}.json"]
 
 
@@ -132,8 +136,8 @@ def keep(folder: Path, kept: Path, models: list[str]) -> None:
         shutil.copyfile(folder / name, kept / name)
 
 
-def figures(folder: Path, model: str) -> dict[str, Any] | None:
-    """A model's figures and its speed, or None where the run has not come so far."""
+def metrics(folder: Path, model: str) -> dict[str, Any] | None:
+    """A model's metrics and its speed, or None where the run has not come so far."""
     files = [folder / name for name in of_model(model)]
     if not all(file.is_file() for file in files):
         return None
@@ -141,7 +145,7 @@ def figures(folder: Path, model: str) -> dict[str, Any] | None:
 
 
 def number(name: str, digits: int = 3) -> Any:
-    """A column's text: a figure with so many digits, or nothing."""
+    """A column's text: a metric with so many digits, or nothing."""
     return lambda f: f"{f[name]:.{digits}f}" if name in f else ""
 
 
@@ -173,7 +177,7 @@ COLUMNS = {
 }
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
+def markdown(head: list[str], rows: list[list[str]]) -> str:
     """A Markdown table without the columns that are empty."""
     if not rows:
         return "Not run yet."
@@ -187,7 +191,7 @@ def task_table(runs: list[Run], folder: Path) -> str:
     rows, folds = [], dict[tuple[str, str], list[dict[str, Any] | None]]()
     for run in runs:
         for model in run.models:
-            found = figures(folder / run.name, model)
+            found = metrics(folder / run.name, model)
             if run.mean:
                 folds.setdefault((run.mean, model), []).append(found)
             if found:
@@ -202,7 +206,7 @@ def task_table(runs: list[Run], folder: Path) -> str:
             mean["pictures"] = sum(f["pictures"] for f in found)
             title = f"**{title}: mean of the {len(found)}**"
             rows.append([title, model, *(text(mean) for text in COLUMNS.values())])
-    return table(["test", "model", *COLUMNS], rows)
+    return markdown(["test", "model", *COLUMNS], rows)
 
 
 def pictures_table(runs: list[Run], folder: Path) -> str:
@@ -213,20 +217,19 @@ def pictures_table(runs: list[Run], folder: Path) -> str:
         if not all(file.is_file() for file in files):
             continue
         clean, split, crop = (json.loads(file.read_text()) for file in files)
-        kind = TASKS[run.task][1]
-        dealt = split[kind]
+        dataset = TASKS[run.task][1]
         faces = run.task == "characters" and run.params["facecrop"]["detector"] != "none"
         rows.append(
             [
                 run.title,
-                *(str(sum(dealt[part].values())) for part in ("train", "val", "test")),
-                str(sum(clean[kind]["quarantined"].values())),
-                str(dealt["near_duplicates"]),
+                *(str(sum(split[dataset][name].values())) for name in ("train", "val", "test")),
+                str(sum(clean[dataset]["quarantined"].values())),
+                str(split[dataset]["near_duplicates"]),
                 f"{crop['detection_rate']:.0%}" if faces else "",
             ]
         )
     head = ["test", "train", "val", "test pictures", "quarantine", "near-duplicates", "face found"]
-    return table(head, rows)
+    return markdown(head, rows)
 
 
 def concerns(run: Run, key: str) -> bool:
@@ -252,12 +255,12 @@ def params_table(runs: list[Run]) -> str:
          "all" if len(names) == len(runs) else ", ".join(names)]
         for (key, value), names in sorted(where.items())
     ]  # fmt: skip
-    return table(["parameter", "default", "here", "runs"], rows)
+    return markdown(["parameter", "default", "here", "runs"], rows)
 
 
 def page(runs: list[Run], folder: Path) -> str:
     """docs/results.md."""
-    parts = [
+    paragraphs = [
         "# Results on real pictures",
         "`make results` writes this page from the figures of its runs; nothing is entered by hand. "
         "Every model is measured by the same code on the same pictures, none of which (nor a "
@@ -270,10 +273,10 @@ def page(runs: list[Run], folder: Path) -> str:
     ]
     for task, (title, _) in TASKS.items():
         chosen = [run for run in runs if run.task == task]
-        parts += [f"## {title}", task_table(chosen, folder)]
-    parts += ["## Pictures", pictures_table(runs, folder)]
-    parts += ["## Parameters that differ from `params.yaml`", params_table(runs)]
-    return "\n\n".join(parts) + "\n"
+        paragraphs += [f"## {title}", task_table(chosen, folder)]
+    paragraphs += ["## Pictures", pictures_table(runs, folder)]
+    paragraphs += ["## Parameters that differ from `params.yaml`", params_table(runs)]
+    return "\n\n".join(paragraphs) + "\n"
 
 
 def write_page(runs: list[Run]) -> None:
@@ -290,18 +293,18 @@ def main() -> None:
     parser.add_argument("--runs", nargs="+", choices=[run.name for run in runs], metavar="RUN")
     parser.add_argument("--models", nargs="+", metavar="MODEL", help="only these of each run")
     parser.add_argument("--page-only", action="store_true", help="write it; train nothing")
-    told = parser.parse_args()
-    if told.page_only:
+    args = parser.parse_args()
+    if args.page_only:
         write_page(runs)
         return
     real = os.environ.get(VARIABLE, "")
     if not Path(real).is_dir() or not real:
         raise errors.UserError(f"set {VARIABLE} to the folder of real pictures")
-    folder = told.folder.resolve()
-    chosen = [run for run in runs if not told.runs or run.name in told.runs]
+    folder = args.folder.resolve()
+    chosen = [run for run in runs if not args.runs or run.name in args.runs]
     print(f"{len(chosen)} runs in {folder}", flush=True)
     for place, run in enumerate(chosen, 1):
-        models = [model for model in run.models if not told.models or model in told.models]
+        models = [model for model in run.models if not args.models or model in args.models]
         if not models:
             continue
         print(f"\n{place}/{len(chosen)} {run.name}: {', '.join(models)}", flush=True)

@@ -21,49 +21,56 @@ from rich.table import Table
 
 from celflow import errors, metrics, parallel
 from celflow.manifest import Examples, Split, images_in
-from celflow.params import Params, Tap, Transfer, load
-from stages import split
-from stages.models import network, transfer
+from celflow.params import Params, load
+from stages.models.common import table
+from stages.models.inception import transfer
+from stages.models.inception.transfer import TransferConfig
+from stages.split import assign, hashes, near_duplicate_groups
 
 PICTURE = Path(__file__).parents[1] / "docs/tap.png"
-TAPS: tuple[str, ...] = get_args(Tap)
+TAPS: tuple[str, ...] = get_args(transfer.Tap)
+MODEL = "character_inception"
+MAX_HAMMING_DISTANCE = 6
 
 
-def deal(folder: Path, params: Params) -> dict[Split, Examples]:
-    """The faces of a folder, dealt out as the split stage does."""
+def split_of(folder: Path, params: Params) -> dict[Split, Examples]:
+    """The faces of a folder, assigned as the split stage does."""
     classes = images_in(folder)
     paths = [path for files in classes.values() for path in files]
     truth = np.repeat(np.arange(len(classes)), [len(files) for files in classes.values()])
-    prints = parallel.parallel_map(split.fingerprint, paths, params.data.backend, "hash")
-    groups = split.near_groups([value for value, _ in prints], [None] * len(paths), 6)
-    dealt = split.deal(truth, groups, params.split, params.seed)
+    prints = parallel.parallel_map(hashes, paths, params.data.backend, "hash")
+    groups = near_duplicate_groups(
+        [value for value, _ in prints], [None] * len(paths), MAX_HAMMING_DISTANCE
+    )
+    assigned = assign(truth, groups, params.split, params.seed)
     return {
-        part: Examples(
-            [str(paths[i]) for i in np.flatnonzero(dealt == part)],
-            truth[dealt == part],
+        split: Examples(
+            [str(paths[i]) for i in np.flatnonzero(assigned == split)],
+            truth[assigned == split],
             list(classes),
         )
-        for part in ("train", "val", "test")
+        for split in ("train", "val", "test")
     }
 
 
-def frozen_accuracy(knobs: Transfer, splits: dict[Split, Examples]) -> float:
+def frozen_accuracy(config: TransferConfig, splits: dict[Split, Examples]) -> float:
     """Test accuracy of our layer on frozen features."""
-    features = transfer.trunk(knobs)
+    features = transfer.trunk(config)
     train, val, test = (
-        (transfer.frozen_features(features, knobs, splits[part]), splits[part].truth)
-        for part in ("train", "val", "test")
+        (transfer.frozen_features(features, config, splits[split]), splits[split].truth)
+        for split in ("train", "val", "test")
     )
     kernel, bias = transfer.probe(train, val)
     return metrics.accuracy(test[1], test[0] @ kernel + bias)
 
 
-def tuned_accuracy(knobs: Transfer, params: Params, splits: dict[Split, Examples]) -> float:
+def tuned_accuracy(params: Params, splits: dict[Split, Examples]) -> float:
     """Test accuracy after tuning all of the trunk."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        transfer.fit(knobs, params, splits, folder / "model", folder / "scratch", lambda *_: None)
-        scores = network.predict(folder / "model", splits["test"].paths)
+        model = table.create(MODEL, params)
+        model.fit(splits, folder / "model", folder / "checkpoints", lambda *_: None)
+        scores = model.predict(folder / "model", splits["test"].paths)
     return metrics.accuracy(splits["test"].truth, scores)
 
 
@@ -85,32 +92,36 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=96, help="px (default: 96)")
     parser.add_argument("--epochs", type=int, default=6, help="of tuning (default: 6)")
     parser.add_argument("--tune", default="mixed2,mixed5,mixed7,mixed10", help="taps to tune")
-    words = parser.parse_args()
+    args = parser.parse_args()
     data = os.environ.get("CELFLOW_REAL_DATA")
     if not data:
         raise errors.UserError("set CELFLOW_REAL_DATA to the folder of real pictures")
     params = load()
-    splits = deal(Path(data) / "characters16", params)
+    splits = split_of(Path(data) / "characters16", params)
     weights = str(Path(data) / "weights/inception_v3_notop.weights.h5")
 
-    def knobs(tap: str) -> Transfer:
+    def tapped(tap: str) -> Params:
         changes = {
             "weights": weights, "tap": tap, "frozen": None, "probe_c": None,
-            "image_size": words.side, "epochs": words.epochs, "patience": None,
+            "image_size": args.side, "epochs": args.epochs, "patience": None,
         }  # fmt: skip
-        return params.train.character_inception.model_copy(update=changes)
+        train = {**params.train, MODEL: {**params.train[MODEL], **changes}}
+        return params.model_copy(update={"train": train})
 
-    frozen = {tap: frozen_accuracy(knobs(tap), splits) for tap in TAPS}
+    frozen = {
+        tap: frozen_accuracy(tapped(tap).model_config_of(MODEL, TransferConfig), splits)
+        for tap in TAPS
+    }
     tuned = {}
-    for tap in words.tune.split(","):
+    for tap in args.tune.split(","):
         keras.backend.clear_session()
-        tuned[tap] = tuned_accuracy(knobs(tap), params, splits)
-    table = Table("tap", "frozen", "tuned", title="test accuracy")
+        tuned[tap] = tuned_accuracy(tapped(tap), splits)
+    rows = Table("tap", "frozen", "tuned", title="test accuracy")
     for tap in TAPS:
-        table.add_row(tap, f"{frozen[tap]:.3f}", f"{tuned[tap]:.3f}" if tap in tuned else "-")
-    Console().print(table)
-    counts = ", ".join(f"{len(splits[part])} {part}" for part in ("train", "val", "test"))
-    draw(frozen, tuned, f"16 characters, {words.side} px, {words.epochs} epochs ({counts})")
+        rows.add_row(tap, f"{frozen[tap]:.3f}", f"{tuned[tap]:.3f}" if tap in tuned else "-")
+    Console().print(rows)
+    counts = ", ".join(f"{len(splits[split])} {split}" for split in ("train", "val", "test"))
+    draw(frozen, tuned, f"16 characters, {args.side} px, {args.epochs} epochs ({counts})")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Find faces and cut them out, by one rule for training and serving."""
+"""Find the faces of drawn characters and crop them; training and clients use the same rule."""
 
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -29,7 +29,7 @@ def crop_box(face: Box, width: int, height: int) -> Box:
     """The part of a `width` x `height` picture that is cut out for a found face.
 
     With v = max(w, h) the detected box grows by v/12 to the left and right and by v/6 above, for
-    the hair, and is clipped to the picture (the published margin; DESIGN.md, step 2).
+    the hair, and is clipped to the picture. Found faces are cut out by this rule alone.
     """
     v = max(face.w, face.h)
     left = min(max(0, face.x - v // 12), width - 1)
@@ -74,7 +74,7 @@ def _classifier(path: Path) -> cv2.CascadeClassifier:
         raise UserError(f"no cascade at {path}: see facecrop.cascade in params.yaml")
     try:
         classifier = cv2.CascadeClassifier(str(path))
-    except (cv2.error, SystemError):  # an XML file that is no cascade gives the latter
+    except (cv2.error, SystemError):  # the latter for an XML file that is no cascade
         classifier = cv2.CascadeClassifier()
     if classifier.empty():
         raise UserError(f"{path} is no OpenCV cascade file: see facecrop.cascade in params.yaml")
@@ -91,8 +91,8 @@ def by_cascade(pixels: np.ndarray, path: Path) -> list[Box]:
 
 
 def by_animeface(pixels: np.ndarray) -> list[Box]:
-    """Faces in uint8 [H, W, 3] by animeface, slower and with fewer misses."""
-    import animeface  # takes a while to load its model; the cascade alone needs none of it
+    """Faces in uint8 [H, W, 3] by animeface: slower than the cascade, and misses fewer."""
+    import animeface  # loads its model, which takes a while; the cascade needs none of it
     from PIL import Image
 
     positions = [found.face.pos for found in animeface.detect(Image.fromarray(pixels))]

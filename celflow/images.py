@@ -1,4 +1,4 @@
-"""The one door an untrusted image comes through."""
+"""Decode and encode images; every untrusted file goes through `open_image`."""
 
 import io
 import warnings
@@ -10,8 +10,9 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
-SERVED_FORMATS = ("JPEG", "PNG", "GIF")  # TensorFlow's decoder passes over the palette of a BMP
-MAX_PIXELS = 64_000_000  # a larger picture is taken for a decompression bomb
+SUFFIXES = ("jpg", "jpeg", "png", "bmp", "gif", "webp")  # of files in these formats
+SERVED_FORMATS = ("JPEG", "PNG", "GIF")  # TensorFlow's decoder ignores the palette of a BMP
+MAX_PIXELS = 64_000_000  # a larger picture is refused as a possible decompression bomb
 
 Reason = Literal["empty", "not_an_image", "truncated", "too_small", "too_large"]
 REASONS: tuple[str, ...] = get_args(Reason)
@@ -27,11 +28,11 @@ class BadImage(ValueError):
 
 @dataclass(frozen=True)
 class Opened:
-    """A picture after the door.
+    """A decoded picture.
 
     pixels: uint8 [H, W, 3], RGB, upright.
-    format: what the bytes really were, one of `FORMATS`.
-    repairs: what was done, of `exif_rotated`, `cmyk`, `16_bit`, `transparent`, `grey`, `palette`.
+    format: the real format of the bytes, one of `FORMATS`, whatever the file's name says.
+    repairs: any of `exif_rotated`, `cmyk`, `16_bit`, `transparent`, `grey`, `palette`.
     """
 
     pixels: np.ndarray
@@ -40,7 +41,7 @@ class Opened:
 
 
 def open_image(data: bytes, min_side: int = 1, max_pixels: int = MAX_PIXELS) -> Opened:
-    """Decode `data` into upright RGB; transparency goes onto white; animations give frame one.
+    """Decode `data` into upright RGB: on white where it is transparent, frame one of animations.
 
     Raises:
         BadImage: `data` is empty, of no known format, cut off, smaller than `min_side` pixels on a
@@ -50,14 +51,14 @@ def open_image(data: bytes, min_side: int = 1, max_pixels: int = MAX_PIXELS) -> 
         raise BadImage("empty", "the file is empty")
     try:
         with warnings.catch_warnings():
-            # The size is checked below, and Pillow warns of half of what it calls a bomb.
+            # The size is checked below; Pillow warns from half of its own limit on.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
         raise BadImage("not_an_image", f"the file is none of {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError:
         raise BadImage("too_large", f"the picture has more than {max_pixels} pixels") from None
-    except Exception as error:  # Pillow's parsers raise nearly anything on rubbish
+    except Exception as error:  # on damaged bytes Pillow's parsers raise nearly anything
         raise BadImage("not_an_image", f"the header can't be read ({error})") from None
 
     width, height = picture.size
@@ -86,10 +87,10 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def upright_bytes(data: bytes) -> bytes:
-    """`data` as it is where the model server can take it so, otherwise the same picture as PNG.
+    """`data` unchanged if the model server decodes it rightly, otherwise the same picture as PNG.
 
-    The server's decoder knows neither EXIF orientation nor WebP, and takes alpha off instead of
-    laying it onto white.
+    The server's decoder ignores EXIF orientation, does not know WebP, and drops the alpha channel
+    where `open_image` puts the picture on white.
 
     Raises:
         BadImage: as `open_image`.

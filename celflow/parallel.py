@@ -1,4 +1,4 @@
-"""Data stages go through here, so that one parameter moves them to a cluster."""
+"""Work on many files at once; data stages use it, so that one parameter moves them to a cluster."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -17,15 +17,15 @@ def parallel_map(
 ) -> list[Result]:
     """`[work(item) for item in items]` on all cores or a cluster, with a progress bar named `what`.
 
-    `backend` is one of joblib's: `loky` and `threading` work at once, `dask` and `ray` where those
-    are installed and a cluster is connected.
+    `backend` is one of joblib's: `loky` and `threading` need nothing else, `dask` and `ray` have to
+    be installed and connected to a cluster.
 
     Raises:
         UserError: the backend is not installed.
     """
     try:
         if backend == "ray":
-            from ray.util.joblib import register_ray  # type: ignore[import-not-found]
+            from ray.util.joblib import register_ray
 
             register_ray()
         with joblib.parallel_config(backend=backend, n_jobs=-1):

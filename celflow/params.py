@@ -140,7 +140,7 @@ class RegistryConfig(Section):
 
 
 class Params(Section):
-    """The whole of params.yaml; sections of `train` are checked by the models that they belong to."""
+    """The whole of params.yaml; a section of `train` is checked by the model that it belongs to."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     data: DataConfig

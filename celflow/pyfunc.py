@@ -8,7 +8,7 @@ import pandas as pd
 
 
 class SavedModelFunc:
-    """A served model as a pyfunc."""
+    """A SavedModel with the interface of an MLflow pyfunc."""
 
     def __init__(self, folder: Path) -> None:
         import tensorflow as tf
@@ -16,11 +16,14 @@ class SavedModelFunc:
         self._loaded = tf.saved_model.load(str(folder))
         self._predict = self._loaded.signatures["serving_default"]
 
-    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Of the encoded pictures in the column `image_bytes`: scores, a column a class.
+    def predict(
+        self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Answer for the picture files in the column `image_bytes`, a row each.
 
-        A picture model answers with PNG files in a column `image_png`. It is asked one at a time,
-        since a batch must be of one size.
+        A classifier gives scores, in a column for each class; an image model gives PNG files, in a
+        column `image_png`. The latter gets one picture at a time, because the pictures of a batch
+        would have to be of one size.
         """
         import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""MLflow: runs, versions, aliases and where they came from."""
+"""MLflow's runs and registry: versions of models, their aliases and their lineage."""
 
 import logging
 import os
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from celflow.errors import UserError
 from celflow.params import PARAMS_FILE
@@ -18,9 +17,10 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
-from mlflow import MlflowClient
+from mlflow import ActiveRun, MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.models.model import ModelInfo
 
 for _noisy in ("mlflow", "alembic"):
     logging.getLogger(_noisy).setLevel(logging.WARNING)
@@ -32,8 +32,9 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 class RegisteredVersion:
     """A registered version of a model.
 
-    aliases: of `champion`, `challenger`, `previous` (the champion before this one).
-    metrics: figures on the test set, by name.
+    aliases: any of `champion`, `challenger` and `previous` (the last champion before this one).
+    created: seconds since 1970.
+    metrics: those on the test set, by name.
     """
 
     model: str
@@ -48,8 +49,8 @@ class RegisteredVersion:
 def home() -> Path:
     """The folder that holds the default store: this one or, in an experiment, the project's.
 
-    `dvc exp run --queue` and `--temp` work in a copy under .dvc/tmp of the project, which they name
-    in DVC_ROOT.
+    `dvc exp run --queue` and `--temp` work in a copy of the project, under its .dvc/tmp; DVC_ROOT
+    names the project.
     """
     here = Path.cwd()
     project = Path(os.environ.get("DVC_ROOT", here)).resolve()
@@ -62,7 +63,7 @@ def default_uri() -> str:
 
 
 def default_artifacts() -> str:
-    """Where files of runs and versions go then: a folder's URI."""
+    """URI of the folder that files of runs and versions go to in that case."""
     return (home() / "mlartifacts").as_uri()
 
 
@@ -70,13 +71,13 @@ def connect() -> MlflowClient:
     """A client for `MLFLOW_TRACKING_URI`, or for the SQLite file of the project.
 
     Raises:
-        UserError: neither is there (a new SQLite file in any odd folder would help nobody).
+        UserError: the SQLite file would be made outside of a project.
     """
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         mlflow.set_tracking_uri(default_uri())
     if is_default() and not PARAMS_FILE.is_file():
         raise UserError(f"no {PARAMS_FILE} here: run from the project's folder")
-    # MLflow's own retries of a server that is not there take minutes.
+    # By default MLflow retries a server that is down for minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     return MlflowClient()
 
@@ -92,8 +93,8 @@ def one_line_errors() -> Iterator[None]:
 
 
 @contextmanager
-def run(model: str, run_id: str | None = None) -> Iterator[Any]:
-    """A run in the model's experiment: a new one, or `run_id` again.
+def run(model: str, run_id: str | None = None) -> Iterator[ActiveRun]:
+    """A run in the model's experiment: a new one, or `run_id` continued.
 
     A run ends `FINISHED` or, where the block raises, `FAILED`.
     """
@@ -110,7 +111,7 @@ def run(model: str, run_id: str | None = None) -> Iterator[Any]:
 
 
 @contextmanager
-def run_of_fit(model: str, fit_key: str) -> Iterator[Any]:
+def run_of_fit(model: str, fit_key: str) -> Iterator[mlflow.ActiveRun]:
     """The run in which a model was trained, open again; the latest with this tag `fit_key`.
 
     A new run takes its place where MLflow has none: the model came by `dvc pull`, say.
@@ -129,10 +130,11 @@ def run_of_fit(model: str, fit_key: str) -> Iterator[Any]:
 def register(
     model: str, run_id: str, saved_model: Path, content: str, tags: dict[str, str]
 ) -> tuple[RegisteredVersion, bool]:
-    """Make a SavedModel a version of `model`, once per content; returns it, and if it is new.
+    """Register a SavedModel as a version of `model`; returns the version, and whether it is new.
 
-    The first version of a name becomes champion, later ones challenger. `content` is a digest of
-    the SavedModel.
+    The first version of a name becomes champion, later ones challenger.
+
+    content: a digest of the SavedModel. Where a version has it already, that one is returned.
     """
     client = connect()
     with one_line_errors():
@@ -170,30 +172,30 @@ def versions(model: str) -> list[RegisteredVersion]:
 
 
 def get(model: str, version: int) -> RegisteredVersion:
-    """One version. Raises UserError for one that is not there, naming those that are."""
-    there = versions(model)
-    for found in there:
+    """One version. Raises UserError where there is none of this number, naming those there are."""
+    registered = versions(model)
+    for found in registered:
         if found.version == version:
             return found
-    if not there:
+    if not registered:
         names = ", ".join(models()) or "none yet: run `dvc repro`"
         raise UserError(f"no model '{model}' in the registry ({names})")
-    numbers = ", ".join(str(v.version) for v in reversed(there))
+    numbers = ", ".join(str(v.version) for v in reversed(registered))
     raise UserError(f"{model} has no version {version}: it has {numbers}")
 
 
 def with_alias(model: str, alias: str) -> RegisteredVersion | None:
-    """The version that bears an alias, or none."""
+    """The version that has an alias, or None."""
     return next((v for v in versions(model) if alias in v.aliases), None)
 
 
 def with_content(model: str, content: str) -> RegisteredVersion | None:
-    """The version of a SavedModel with this digest, or none."""
+    """The version whose SavedModel has this digest, or None."""
     return next((v for v in versions(model) if v.tags.get("content") == content), None)
 
 
 def set_alias(model: str, alias: str, version: int | None) -> None:
-    """Give an alias to a version, or (None) take it away."""
+    """Give an alias to a version; None removes the alias."""
     client = connect()
     with one_line_errors():
         if version is None:
@@ -210,11 +212,11 @@ def set_tag(version: RegisteredVersion, key: str, value: str) -> None:
 
 @contextmanager
 def saved_model(version: RegisteredVersion) -> Iterator[Path]:
-    """The folder of a version's SavedModel; downloaded where it is kept elsewhere."""
+    """A version's SavedModel, copied into a temporary folder; yields that folder."""
     connect()
     uri = f"models:/{version.model}/{version.version}"
-    with tempfile.TemporaryDirectory() as scratch, one_line_errors():
-        folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
+    with tempfile.TemporaryDirectory() as temporary, one_line_errors():
+        folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=temporary))
         found = next(folder.rglob("saved_model.pb"), None)
         if found is None:
             raise UserError(f"{version.model} version {version.version} holds no SavedModel")
@@ -228,7 +230,7 @@ def is_default() -> bool:
 
 def _exists(client: MlflowClient, run_id: str) -> bool:
     try:
-        return client.get_run(run_id).info.lifecycle_stage == "active"
+        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
     except MlflowException:
         return False
 
@@ -247,8 +249,10 @@ def _ensure_model(client: MlflowClient, model: str) -> None:
             raise
 
 
-def _version(client: MlflowClient, found: ModelVersion, aliases: dict[str, str]) -> RegisteredVersion:
-    figures = client.get_run(found.run_id).data.metrics if found.run_id else {}
+def _version(
+    client: MlflowClient, found: ModelVersion, aliases: dict[str, str]
+) -> RegisteredVersion:
+    metrics = client.get_run(found.run_id).data.metrics if found.run_id else {}
     return RegisteredVersion(
         model=found.name,
         version=int(found.version),
@@ -256,20 +260,20 @@ def _version(client: MlflowClient, found: ModelVersion, aliases: dict[str, str])
         run_id=found.run_id or "",
         created=found.creation_timestamp / 1000,
         tags=dict(found.tags),
-        metrics={k.removeprefix("test_"): v for k, v in figures.items() if k.startswith("test_")},
+        metrics={k.removeprefix("test_"): v for k, v in metrics.items() if k.startswith("test_")},
     )
 
 
-def _log_model(folder: Path) -> Any:
+def _log_model(folder: Path) -> ModelInfo:
     from importlib.metadata import version as installed
 
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, Schema
 
-    # It warns that there is no example of an input; the signature says what an input is.
+    # MLflow warns that there is no input example; the signature says enough.
     logging.getLogger("mlflow.pyfunc").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*input example was not provided.*")
-    return mlflow.pyfunc.log_model(
+    info: ModelInfo = mlflow.pyfunc.log_model(
         name="model",
         loader_module="celflow.pyfunc",
         data_path=str(folder),
@@ -277,3 +281,4 @@ def _log_model(folder: Path) -> Any:
         signature=ModelSignature(inputs=Schema([ColSpec("binary", "image_bytes")])),
         pip_requirements=[f"{name}=={installed(name)}" for name in ("tensorflow", "pandas")],
     )
+    return info

@@ -1,36 +1,38 @@
 """The `celflow` command. Commands import what they need when they run, so that help is quick."""
 
-import sys
-
 import typer
 
-from celflow.errors import UserError
-from cli import draw, enroll, models, predict, serve, sort, up
+from celflow import errors
+from cli import (
+    character_commands,
+    draw_command,
+    predict_command,
+    registry_commands,
+    serve_command,
+    sort_command,
+    up_command,
+)
 
 app = typer.Typer(
     name="celflow",
-    help="Models for drawn pictures: serve, try, sort, promote. To train, `dvc repro`.",
+    help="Serve, try and promote models for drawn pictures. To train them, run `dvc repro`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(up.up)
-app.command()(serve.serve)
-app.command()(predict.predict)
-app.command()(draw.draw)
-app.command()(sort.sort)
-app.command()(enroll.enroll)
-app.command()(enroll.forget)
-app.command("models")(models.list_models)
-app.command()(models.promote)
-app.command()(models.rollback)
-app.command()(models.deploy)
+app.command()(up_command.up)
+app.command()(serve_command.serve)
+app.command()(predict_command.predict)
+app.command()(draw_command.draw)
+app.command()(sort_command.sort)
+app.command()(character_commands.enroll)
+app.command()(character_commands.forget)
+app.command("models")(registry_commands.list_models)
+app.command()(registry_commands.promote)
+app.command()(registry_commands.rollback)
+app.command()(registry_commands.deploy)
 
 
 def main() -> None:
-    """Run the command line; what a user can put right ends in one line and exit code 1."""
-    try:
-        app()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    """Run the command line; an error that the user can put right is one line and exit code 1."""
+    errors.run(lambda: app())

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from serving.backends import Backend as Choice
+from serving.backends import Backend as BackendChoice
 
 Server = Annotated[
     str,
@@ -16,16 +16,16 @@ Host = Annotated[str, typer.Option(help="Address to listen on.")]
 GrpcPort = Annotated[int, typer.Option(help="gRPC port of the model server.", min=1, max=65535)]
 RestPort = Annotated[int, typer.Option(help="REST port of the model server.", min=1, max=65535)]
 Backend = Annotated[
-    Choice,
+    BackendChoice,
     typer.Option(
-        help="What serves: tensorflow_model_server, its Docker image, the embedded server, "
-        "or the first of them that is there."
+        help="The model server: tensorflow_model_server (binary), its Docker image, the embedded "
+        "server, or the first of these that is installed (auto)."
     ),
 ]
 
 SERVER = "127.0.0.1:8500"
 HOST = "127.0.0.1"
-BACKEND = Choice.auto
+BACKEND = BackendChoice.auto
 GRPC_PORT = 8500
 REST_PORT = 8501
 DASHBOARD_PORT = 8502
@@ -33,6 +33,6 @@ MLFLOW_PORT = 5000
 
 
 def reachable(host: str) -> str:
-    """What a client on this machine calls a host, as it stands before a port."""
-    near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"[{near}]" if ":" in near else near
+    """The address at which a client on this machine reaches `host`, as written before a port."""
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{address}]" if ":" in address else address

@@ -5,7 +5,8 @@ from pathlib import Path
 import streamlit as st
 
 from celflow.errors import UserError
-from dashboard import compare, draw, server, try_it
+from dashboard import server_status
+from dashboard.pages import compare, draw, try_it
 
 HERE = Path(__file__).parent
 
@@ -15,7 +16,7 @@ def main() -> None:
     st.set_page_config(page_title="celflow", page_icon="🎨", layout="wide")
     st.logo(HERE / "logo.svg", size="large")
     st.html(HERE / "style.css")
-    # A page is a module with a function `page`; another line here is all that a new one needs.
+    # One line for each page, in the order of the menu.
     chosen = st.navigation(
         [
             st.Page(try_it.page, title="Try it", icon=":material/draw:", url_path="try-it"),
@@ -27,10 +28,11 @@ def main() -> None:
     )
     try:
         with st.sidebar:
-            server.show_status()
+            server_status.show()
         chosen.run()
     except UserError as error:
         st.error(str(error), icon=":material/error:")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
-"""Teach a recogniser a character from a few pictures, or let it forget one; nothing is trained.
+"""Add a character to a recogniser, or remove one, without training.
 
-Both make a new version in the MLflow registry from an old one: the same encoder, another gallery.
+Both make a new registered version from an old one: the same encoder with another gallery, the
+reference embedding of each character that it recognises.
 """
 
 import json
@@ -12,29 +13,31 @@ from typing import TYPE_CHECKING
 import mlflow
 import numpy as np
 
-from celflow import metrics, parallel, registry
+from celflow import lineage, metrics, parallel, registry
 from celflow.errors import UserError
 from celflow.images import BadImage
 from celflow.params import FacecropConfig, Params
-from stages import export, facecrop
-from stages.models.calibration import UNSURE
-from stages.register import git_commit
+from stages import facecrop
+from stages.models.common.saved_model import write_saved_model
 
 if TYPE_CHECKING:
-    from stages.models.gallery import Gallery, Recogniser
+    from stages.models.inception.gallery import Gallery
+    from stages.models.inception.recogniser import Recogniser
 
-RESERVED = (metrics.UNKNOWN, UNSURE)
-BATCH = 32
+RESERVED = (metrics.UNKNOWN, metrics.UNSURE)
+BATCH = 32  # faces that are encoded at once
 
 
 def enroll(
     name: str, pictures: Path, base: registry.RegisteredVersion, params: Params
 ) -> tuple[registry.RegisteredVersion, list[str]]:
-    """The version that knows `name` too, and why pictures of the folder were left out.
+    """A version of `base` that also recognises `name`, from a folder of pictures.
+
+    Returns the version, and a line for each file that could not be used.
 
     Raises:
-        UserError: the name is taken or no name, no picture of the folder shows a face, or `base`
-            is no recogniser.
+        UserError: the name is taken or not allowed, no picture of the folder shows a face, or
+            `base` is no recogniser.
     """
     if name in RESERVED or name != name.strip() or "/" in name or not (name and name.isprintable()):
         raise UserError(f"'{name}' can't be a character's name: choose another")
@@ -48,26 +51,28 @@ def enroll(
         if name in recogniser.gallery.names:
             raise UserError(
                 f"{base.model} version {base.version} knows {name} already: "
-                f"`celflow forget {name}`, then enroll with --version and the number that it says"
+                f"`celflow forget {name}`, then enroll with --version and the number that it prints"
             )
-        work = partial(_face, knobs=params.facecrop)
-        found = parallel.parallel_map(work, files, params.data.backend, "find faces")
+        crop = partial(_face, config=params.facecrop)
+        found = parallel.parallel_map(crop, files, params.data.backend, "find faces")
         faces = [face for face in found if not isinstance(face, str)]
         left_out = [
-            f"{file}: {why}" for file, why in zip(files, found, strict=True) if isinstance(why, str)
+            f"{file}: {reason}"
+            for file, reason in zip(files, found, strict=True)
+            if isinstance(reason, str)
         ]
         if not faces:
             raise UserError(f"no picture in {pictures} shows a face ({'; '.join(left_out[:5])})")
-        gallery = recogniser.gallery.adding(name, _encodings(recogniser, faces))
-        done = {"enrolled": name, "faces": str(len(faces))}
-        return _register(base, recogniser, gallery, done), left_out
+        gallery = recogniser.gallery.adding(name, _embeddings(recogniser, faces))
+        change = {"enrolled": name, "faces": str(len(faces))}
+        return _register(base, recogniser, gallery, change), left_out
 
 
 def forget(name: str, base: registry.RegisteredVersion) -> registry.RegisteredVersion:
-    """The version that no longer knows `name`.
+    """A version of `base` that no longer recognises `name`.
 
     Raises:
-        UserError: it is not known, it is the last one, or `base` is no recogniser.
+        UserError: `base` does not know the name or knows no other, or is no recogniser.
     """
     with registry.saved_model(base) as folder:
         recogniser = _load(base, folder)
@@ -84,7 +89,7 @@ def forget(name: str, base: registry.RegisteredVersion) -> registry.RegisteredVe
 
 
 def _load(base: registry.RegisteredVersion, folder: Path) -> "Recogniser":
-    from stages.models.gallery import Recogniser
+    from stages.models.inception.recogniser import Recogniser
 
     try:
         return Recogniser.load(folder)
@@ -92,10 +97,10 @@ def _load(base: registry.RegisteredVersion, folder: Path) -> "Recogniser":
         raise UserError(f"{base.model} version {base.version} can't learn names: {error}") from None
 
 
-def _face(file: Path, knobs: FacecropConfig) -> np.ndarray | str:
-    """The face of a picture, uint8 [h, w, 3], or why there is none."""
+def _face(file: Path, config: FacecropConfig) -> np.ndarray | str:
+    """The largest face of a picture, uint8 [h, w, 3], or the reason why there is none."""
     try:
-        face, _ = facecrop.largest_face(file, knobs)
+        face, _ = facecrop.largest_face(file, config)
     except BadImage as error:
         return str(error)
     except OSError as error:
@@ -103,11 +108,11 @@ def _face(file: Path, knobs: FacecropConfig) -> np.ndarray | str:
     return "no face found" if face is None else face
 
 
-def _encodings(recogniser: "Recogniser", faces: list[np.ndarray]) -> np.ndarray:
-    """float32 [N, D] of faces of any size, uint8 [h, w, 3] each."""
+def _embeddings(recogniser: "Recogniser", faces: list[np.ndarray]) -> np.ndarray:
+    """Embeddings, float32 [N, D], of faces of any size, uint8 [h, w, 3] each."""
     import tensorflow as tf
 
-    from stages.models.graph import resize
+    from stages.models.common.image_ops import resize
 
     batches = [
         recogniser.encoder.encode(
@@ -119,30 +124,36 @@ def _encodings(recogniser: "Recogniser", faces: list[np.ndarray]) -> np.ndarray:
 
 
 def _register(
-    base: registry.RegisteredVersion, recogniser: "Recogniser", gallery: "Gallery", done: dict[str, str]
+    base: registry.RegisteredVersion,
+    recogniser: "Recogniser",
+    gallery: "Gallery",
+    change: dict[str, str],
 ) -> registry.RegisteredVersion:
-    """Write the recogniser with another gallery, and make it a version, once per content."""
-    from stages.models.gallery import Recogniser
+    """Register the recogniser with another gallery; the same content gives the same version.
+
+    change: what was done, for the tags and the run.
+    """
+    from stages.models.inception.recogniser import Recogniser
 
     changed = Recogniser(recogniser.encoder, recogniser.side, gallery)
-    with TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        card = export.write(changed, base.model, base.tags["task"], gallery.names, folder)
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        card = write_saved_model(changed, base.model, base.tags["task"], gallery.names, folder)
         known = registry.with_content(base.model, card["content"])
         if known is not None:
             return known
         with registry.run(base.model) as active:
-            mlflow.log_params({**done, "names": len(gallery.names)})
-            mlflow.set_tags({**done, "from_version": str(base.version)})
+            mlflow.log_params({**change, "names": len(gallery.names)})
+            mlflow.set_tags({**change, "from_version": str(base.version)})
             mlflow.log_dict(card, "card.json")
-        # Encoder, data and parameters are those of the old version; its figures are not.
+        # Encoder, data and parameters are those of the old version; its metrics are not.
         kept = ("task", "data_hash", "params_hash", "dvc_stage")
         tags = {
             **{key: base.tags[key] for key in kept if key in base.tags},
-            **done,
+            **change,
             "from_version": str(base.version),
             "labels": json.dumps(gallery.names),
-            "git_commit": git_commit(),
+            "git_commit": lineage.git_commit(),
             "gate": "not compared yet",
         }
         saved_model = folder / "saved_model"

@@ -1,77 +1,88 @@
-"""The gate before promotion: champion and challenger measured on the same pictures."""
+"""The gate before promotion: champion and candidate measured on the same test pictures."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from celflow import images, metrics, registry
+from celflow import images, lineage, manifest, metrics, registry
+from celflow.manifest import Examples
 from celflow.params import CLASSIFICATION_TASKS, Params
 from celflow.pyfunc import SavedModelFunc
-from celflow import manifest
-from stages import models
-from stages.register import test_hash
+from stages.models.common import table
+
+BATCH = 16  # pictures a request to a classifier
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a version may become champion, and the figures that say so."""
+    """Whether a version may become champion, and the comparison behind it, in words."""
 
     passed: bool
-    words: str
+    reason: str
 
 
 def compare(
-    champion: registry.RegisteredVersion | None, candidate: registry.RegisteredVersion, params: Params
+    champion: registry.RegisteredVersion | None,
+    candidate: registry.RegisteredVersion,
+    params: Params,
 ) -> Verdict:
-    """Compare on the test pictures of today.
+    """Compare both by the task's metric (`registry.gate` in params.yaml) on the current test set.
 
-    Figures of a run count where they were taken on those pictures; otherwise the version is
-    measured again.
+    A metric that was logged on exactly this test set counts; otherwise the version is measured
+    again.
     """
     if champion is None or champion.version == candidate.version:
-        return Verdict(True, "no other champion")
-    figure = getattr(params.registry.gate, params.task(candidate.model))
-    now = test_hash(params.dataset(candidate.model))
-    ours, theirs = (_figure(v, figure, now, params) for v in (candidate, champion))
-    words = (
-        f"{figure} {ours:.4f} against {theirs:.4f} of champion {champion.version}, "
-        f"tolerance {params.registry.tolerance:g}, test {now[:8]}"
+        return Verdict(True, "there is no other champion")
+    metric = getattr(params.registry.gate, params.task(candidate.model))
+    digest = lineage.test_hash(params.dataset(candidate.model))
+    new, old = (_metric(version, metric, digest, params) for version in (candidate, champion))
+    reason = (
+        f"{metric} {new:.4f}, champion {champion.version} has {old:.4f}, "
+        f"tolerance {params.registry.tolerance:g}, test set {digest[:8]}"
     )
-    return Verdict(ours >= theirs - params.registry.tolerance, words)
+    return Verdict(new >= old - params.registry.tolerance, reason)
 
 
-def _figure(version: registry.RegisteredVersion, name: str, now: str, params: Params) -> float:
-    if version.tags.get("test_hash") == now and name in version.metrics:
-        return version.metrics[name]
-    return measure(version, params)[name]
-
-
-def measure(version: registry.RegisteredVersion, params: Params) -> dict[str, float]:
-    """The figures of a registered version on the test pictures of today."""
-    splits = manifest.read(params.dataset(version.model))
-    test = splits["test"]
+def measure(version: registry.RegisteredVersion, params: Params) -> dict[str, Any]:
+    """The metrics of a registered version on the current test set, by name."""
     with registry.saved_model(version) as folder:
         model = SavedModelFunc(folder)
-        if params.task(version.model) not in CLASSIFICATION_TASKS:
+        if params.task(version.model) in CLASSIFICATION_TASKS:
+            return _measure_classifier(model, manifest.read(params.dataset(version.model))["test"])
+        return _measure_image_model(model, version.model, params)
 
-            def draw(pixels: np.ndarray) -> np.ndarray:
-                asked = pd.DataFrame({"image_bytes": [images.encode_png(pixels)]})
-                return images.open_image(model.predict(asked)["image_png"][0]).pixels
 
-            return models.picture_family(version.model).measure(draw, params, splits)[0]
-        batches = [
-            model.predict(
-                pd.DataFrame({"image_bytes": [Path(path).read_bytes() for path in paths]})
-            )
-            for paths in (test.paths[i : i + 16] for i in range(0, len(test), 16))
-        ]
-    answered = pd.concat(batches)
-    # A class that this version never learned scores 0; a name that is none of the test's (enrolled
-    # since, or "unknown") is a wrong answer for every picture there.
-    scores = answered.reindex(columns=test.labels, fill_value=0.0)
-    others = answered.drop(columns=test.labels, errors="ignore")
+def _metric(version: registry.RegisteredVersion, metric: str, digest: str, params: Params) -> float:
+    if version.tags.get("test_hash") == digest and metric in version.metrics:
+        return version.metrics[metric]
+    return float(measure(version, params)[metric])
+
+
+def _measure_classifier(model: SavedModelFunc, test: Examples) -> dict[str, Any]:
+    answers = pd.concat(
+        model.predict(_request([Path(path).read_bytes() for path in test.paths[i : i + BATCH]]))
+        for i in range(0, len(test), BATCH)
+    )
+    # A class that this version never learned scores 0; a name that is none of the test set's
+    # (enrolled since, or "unknown") is a wrong answer for every picture of it.
+    scores = answers.reindex(columns=test.labels, fill_value=0.0)
+    others = answers.drop(columns=test.labels, errors="ignore")
     if len(others.columns):
         scores[metrics.UNKNOWN] = others.sum(axis=1)
     return metrics.classification(test.truth, scores.to_numpy(np.float32), test.labels)
+
+
+def _measure_image_model(model: SavedModelFunc, name: str, params: Params) -> dict[str, Any]:
+    def predict(pixels: np.ndarray) -> np.ndarray:
+        answer = model.predict(_request([images.encode_png(pixels)]))
+        return images.open_image(answer["image_png"][0]).pixels
+
+    splits = manifest.read(params.dataset(name))
+    return table.create(name, params).measure(predict, splits).metrics
+
+
+def _request(pictures: list[bytes]) -> pd.DataFrame:
+    return pd.DataFrame({"image_bytes": pictures})

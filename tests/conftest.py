@@ -1,4 +1,4 @@
-"""What the tests of all rooms share."""
+"""What all tests share."""
 
 import io
 import os
@@ -32,8 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "e2e" not in item.path.parts)
 
 
-class Rooms(LoadFileScheduling):
-    """Keeps what shares a fixture in one worker: a file, and all of e2e, which shares a house.
+class FilesTogether(LoadFileScheduling):
+    """Keeps in one worker what shares a fixture: a file, and e2e, which shares a running stack.
 
     xdist's own groups have no effect under pytest 9.2.
     """
@@ -42,9 +42,9 @@ class Rooms(LoadFileScheduling):
         return "e2e" if "/e2e/" in nodeid else super()._split_scope(nodeid)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Rooms:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogether:
     """Whom xdist asks which worker gets which test."""
-    return Rooms(config, log)
+    return FilesTogether(config, log)
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 import json
 import os
 import sys
-import urllib.request
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.parts.harness import PARTS, Bench, Outcome, Process, free_ports
+from cli.services import responds
 
 
 def over_http(
@@ -33,15 +33,6 @@ def over_http(
     ) as process:
         process.wait_for(lambda: responds(address + paths[0]))
         return bench.ask(address + paths[1], [json.dumps(body).encode() for body in bodies])
-
-
-def responds(url: str) -> bool:
-    """Whether the answer is a 200."""
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def mlflow_serve(bench: Bench, folder: Path) -> Outcome:

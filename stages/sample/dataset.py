@@ -18,7 +18,9 @@ from stages.sample.faulty_files import add_faulty_files
 from stages.sample.photos import SOURCES, photo, read_source, spread_crops
 from stages.sample.scenes import SCENES
 
-Job = tuple[Callable[..., np.ndarray], tuple[Any, ...]]  # what draws a picture, and its arguments but `rng`
+Job = tuple[
+    Callable[..., np.ndarray], tuple[Any, ...]
+]  # what draws a picture, and its arguments but `rng`
 
 
 def make_sample(folder: Path, params: SampleConfig, backend: str = "loky") -> None:

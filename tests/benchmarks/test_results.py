@@ -1,4 +1,4 @@
-"""The table of real runs, and the page that is written from their figures."""
+"""The table of real runs, and the page that is written from their metrics."""
 
 import importlib.util
 import json
@@ -49,7 +49,7 @@ def test_each_source_is_kept_for_the_test_once(results):
     assert len(folds) == 3
     for name in names:
         assert sum(bool(re.search(pattern, name)) for pattern in folds) == 1
-    held = [name for split in splits for name in split.get("hold_back", ())]
+    held = [name for split in splits for name in split.get("held_out_classes", ())]
     assert len(held) == len(set(held)) == 16
     (last,) = [run for run in results.read_runs() if run.name == "characters3"]
     tested = [n for n in range(1, 40)
@@ -62,17 +62,17 @@ def write(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content))
 
 
-def test_the_page_has_every_figure_and_no_path(results, tmp_path):
+def test_the_page_has_every_metric_and_no_path(results, tmp_path):
     runs = results.read_runs()
     assert "Not run yet." in results.page(runs, tmp_path)
     for i, run in enumerate(runs):
         folder = tmp_path / run.name
         for model in run.models:
-            figures = {"pictures": 100, "accuracy": 0.9 + i / 100, "accuracy_low": 0.85,
+            metrics = {"pictures": 100, "accuracy": 0.9 + i / 100, "accuracy_low": 0.85,
                        "accuracy_high": 0.95, "balanced_accuracy": 0.91, "ece": 0.031}  # fmt: skip
             if run.task == "cartoon_or_photo":
-                figures |= {"auroc": 0.987, "unsure_share": 0.12, "decided_accuracy": 0.999}
-            write(folder / f"metrics/{model}.json", figures)
+                metrics |= {"auroc": 0.987, "unsure_share": 0.12, "decided_accuracy": 0.999}
+            write(folder / f"metrics/{model}.json", metrics)
             speed = {"ms_per_image": 12.34, "size_bytes": 2_500_000}
             write(folder / f"reports/speed/{model}.json", speed)
         tasks = ("cartoon_or_photo", "characters")
@@ -100,16 +100,16 @@ def test_what_was_measured_outlives_the_run(results, tmp_path):
         for name in results.of_pictures():
             write(tmp_path / "run" / name, {"measured": number})
         results.keep(tmp_path / "run", tmp_path / "kept", models)
-    assert results.figures(tmp_path / "kept", "colours") == {"measured": 0}
-    assert results.figures(tmp_path / "kept", "edges") == {"measured": 1}
-    assert results.figures(tmp_path / "kept", "gradient") is None
+    assert results.metrics(tmp_path / "kept", "colours") == {"measured": 0}
+    assert results.metrics(tmp_path / "kept", "edges") == {"measured": 1}
+    assert results.metrics(tmp_path / "kept", "gradient") is None
 
 
 def test_the_page_is_that_of_what_was_measured(results):
     """Nothing is entered by hand."""
     pages = results.PAGE.read_text("utf-8"), results.page(results.read_runs(), results.MEASURED)
-    figures, wanted = (page.split("## Parameters")[0] for page in pages)
-    assert figures == wanted, "python benchmarks/results.py --page-only writes it anew"
+    tables, wanted = (page.split("## Parameters")[0] for page in pages)
+    assert tables == wanted, "python benchmarks/results.py --page-only writes it anew"
 
 
 def test_a_run_goes_on_with_what_it_has(results, tmp_path):

@@ -20,51 +20,51 @@ def answered(draw, classes=5, extra=0):
     )
 
 
-def test_figures_of_a_small_example():
-    figures = metrics.classification(TRUTH, SCORES, LABELS)
-    assert figures["accuracy"] == 0.75
-    assert figures["recall"] == {"cartoon": pytest.approx(2 / 3), "photo": 1.0}
-    assert figures["balanced_accuracy"] == pytest.approx(5 / 6)
-    assert figures["log_loss"] == pytest.approx(-np.mean(np.log([0.9, 0.8, 0.3, 0.6])))
+def test_measured_of_a_small_example():
+    measured = metrics.classification(TRUTH, SCORES, LABELS)
+    assert measured["accuracy"] == 0.75
+    assert measured["recall"] == {"cartoon": pytest.approx(2 / 3), "photo": 1.0}
+    assert measured["balanced_accuracy"] == pytest.approx(5 / 6)
+    assert measured["log_loss"] == pytest.approx(-np.mean(np.log([0.9, 0.8, 0.3, 0.6])))
     # Confidences 0.9, 0.8, 0.7, 0.6 lie in bins of their own; 0.7 is wrong.
-    assert figures["ece"] == pytest.approx((0.1 + 0.2 + 0.7 + 0.4) / 4)
+    assert measured["ece"] == pytest.approx((0.1 + 0.2 + 0.7 + 0.4) / 4)
     # Of three pairs of a cartoon and the photo (0.4), two are in order.
-    assert figures["auroc"] == pytest.approx(2 / 3)
+    assert measured["auroc"] == pytest.approx(2 / 3)
     # Recall rises by a third at precisions 1, 1 and 3/4.
-    assert figures["average_precision"] == pytest.approx((1 + 1 + 3 / 4) / 3)
+    assert measured["average_precision"] == pytest.approx((1 + 1 + 3 / 4) / 3)
     assert metrics.confusion(TRUTH, SCORES).tolist() == [[2, 1], [0, 1]]
 
 
 def test_three_classes_are_each_ranked_against_the_rest():
     truth = np.array([0, 1, 2, 2])
     scores = np.array([[0.8, 0.1, 0.1], [0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.2, 0.4, 0.4]])
-    figures = metrics.classification(truth, scores, list("abc"))
-    assert figures["auroc"] == pytest.approx((1 + 2 / 3 + 1) / 3)
+    measured = metrics.classification(truth, scores, list("abc"))
+    assert measured["auroc"] == pytest.approx((1 + 2 / 3 + 1) / 3)
     curve = metrics.roc(truth, scores, list("abc"))  # all twelve pairs of picture and class
     assert curve.to_numpy()[0].tolist() == [0, 0] and curve.to_numpy()[-1].tolist() == [1, 1]
 
 
 def test_unknown_is_a_wrong_answer_for_a_known_picture():
     scores = np.array([[0.5, 0.1, 0.4], [0.3, 0.1, 0.6], [0.1, 0.8, 0.1]])
-    figures = metrics.classification(np.array([0, 0, 1]), scores, LABELS)
-    assert figures["accuracy"] == pytest.approx(2 / 3)
-    assert figures["balanced_accuracy"] == pytest.approx(3 / 4)
-    assert figures["auroc"] == 1.0  # by the known columns both cartoons come before the photo
+    measured = metrics.classification(np.array([0, 0, 1]), scores, LABELS)
+    assert measured["accuracy"] == pytest.approx(2 / 3)
+    assert measured["balanced_accuracy"] == pytest.approx(3 / 4)
+    assert measured["auroc"] == 1.0  # by the known columns both cartoons come before the photo
 
 
-def test_strangers_are_told_by_the_last_column():
+def test_held_out_are_told_by_the_last_column():
     known = np.array([[0.5, 0.1, 0.4], [0.1, 0.8, 0.1]])
-    strangers = np.array([[0.3, 0.1, 0.6], [0.4, 0.3, 0.3]])
-    figures = metrics.unknown(known, strangers)
-    assert figures == {"unknown_auroc": 3 / 4, "unknown_recall": 1 / 2}
+    held_out = np.array([[0.3, 0.1, 0.6], [0.4, 0.3, 0.3]])
+    measured = metrics.unknown(known, held_out)
+    assert measured == {"unknown_auroc": 3 / 4, "unknown_recall": 1 / 2}
 
 
-def test_decided():
+def test_selective():
     sure = np.array([True, True, False, True])
-    assert metrics.decided(TRUTH, SCORES, sure) == {
+    assert metrics.selective(TRUTH, SCORES, sure) == {
         "unsure_share": 0.25, "decided_accuracy": 1.0, "decided_balanced_accuracy": 1.0,
     }  # fmt: skip
-    assert metrics.decided(TRUTH, SCORES, np.zeros(4, bool)) == {"unsure_share": 1.0}
+    assert metrics.selective(TRUTH, SCORES, np.zeros(4, bool)) == {"unsure_share": 1.0}
 
 
 def test_intervals_of_known_width():
@@ -82,15 +82,15 @@ def test_intervals_of_known_width():
 @given(answered())
 def test_ranges(pictures):
     truth, scores = pictures
-    figures = metrics.classification(truth, scores, list("abcde"))
-    recall = figures.pop("recall")
+    measured = metrics.classification(truth, scores, list("abcde"))
+    recall = measured.pop("recall")
     assert set(recall) == {"abcde"[i] for i in truth}
-    assert metrics.confusion(truth, scores).sum() == figures.pop("pictures") == len(truth)
-    assert figures.pop("log_loss") >= 0
-    assert all(0 <= value <= 1 for value in figures.values())
+    assert metrics.confusion(truth, scores).sum() == measured.pop("pictures") == len(truth)
+    assert measured.pop("log_loss") >= 0
+    assert all(0 <= value <= 1 for value in measured.values())
     for name in ("accuracy", "balanced_accuracy"):
-        low, high = figures[f"{name}_low"], figures[f"{name}_high"]
-        assert low - 1e-9 <= figures[name] <= high + 1e-9
+        low, high = measured[f"{name}_low"], measured[f"{name}_high"]
+        assert low - 1e-9 <= measured[name] <= high + 1e-9
 
 
 @given(answered(extra=1))
@@ -140,19 +140,19 @@ def drawn(seed=0, size=(40, 50)):
     return pixels
 
 
-def test_picture_figures_by_hand():
+def test_picture_measured_by_hand():
     true = drawn()
-    figures = metrics.picture(true[None], np.uint8(np.clip(true + 10.0, 10, 255))[None])
+    measured = metrics.image_quality(true[None], np.uint8(np.clip(true + 10.0, 10, 255))[None])
     apart = np.clip(true + 10.0, 10, 255) - true
-    assert figures["l1"] == pytest.approx(apart.mean() / 255)
-    assert figures["psnr"] == pytest.approx(-10 * np.log10(np.mean((apart / 255) ** 2)))
-    assert 0.9 < figures["ssim"] < 1 and figures["edge_f1"] == 1
+    assert measured["l1"] == pytest.approx(apart.mean() / 255)
+    assert measured["psnr"] == pytest.approx(-10 * np.log10(np.mean((apart / 255) ** 2)))
+    assert 0.9 < measured["ssim"] < 1 and measured["edge_f1"] == 1
 
 
-def test_equal_pictures_have_the_best_figures():
+def test_equal_pictures_have_the_best_measured():
     same = np.stack([drawn(1), drawn(2)])
-    assert metrics.picture(same, same) == {
-        "l1": 0.0, "psnr": metrics.BEST_PSNR, "ssim": pytest.approx(1), "edge_f1": 1.0,
+    assert metrics.image_quality(same, same) == {
+        "l1": 0.0, "psnr": metrics.MAX_PSNR, "ssim": pytest.approx(1), "edge_f1": 1.0,
     }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import yaml
 
 from celflow.errors import UserError
 from celflow.params import load
+from stages.models.common import table
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,41 +23,61 @@ def test_the_projects_own_parameters_are_valid():
     assert params.task("xception") == "cartoon_or_photo"
 
 
-def test_every_knob_has_a_comment_where_it_comes_first():
+def test_every_setting_has_a_comment_where_it_comes_first():
     lines = (ROOT / "params.yaml").read_text().splitlines()
-    knobs = [line for line in lines if ": " in line.split("#")[0] and not line.startswith("#")]
-    first = {line.split(":")[0].strip(): line for line in reversed(knobs) if "{ task:" not in line}
+    settings = [line for line in lines if ": " in line.split("#")[0] and not line.startswith("#")]
+    first = {
+        line.split(":")[0].strip(): line for line in reversed(settings) if "{ task:" not in line
+    }
     assert [line for line in first.values() if "#" not in line] == []
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda c: c["train"]["xception"].update(epoch=3), "unknown key 'train.xception.epoch'"),
-        (lambda c: c["train"]["xception"].update(epochs="three"), "train.xception.epochs"),
-        (lambda c: c["train"]["xception"].update(epochs=0), "greater than 0"),
+        (lambda c: c["train"].pop("xception"), "'train.xception' is missing"),
+        (lambda c: c["clean"].update(min_side=0), "greater than 0"),
+        (lambda c: c["registry"].update(tolerance="1e-3"), "write 1.0e-3"),
         (lambda c: c.pop("split"), "'split' is missing"),
         (lambda c: c["clean"].update(policy="strict"), "clean.policy"),
         (lambda c: c["split"].update(source="^x"), "group"),
         (
-            lambda c: c["models"].update(x={"task": "none", "pictures": "characters"}),
-            "models.x.task",
+            lambda c: c["models"]["xception"].update(task="none"),
+            "models.xception.task",
         ),
         (lambda c: c["split"].update(source="("), "split.source"),
         (lambda c: c["split"].update(test_sources="("), "split.test_sources"),
-        (lambda c: c["evaluate"]["unsure"].update(error=0), "evaluate.unsure.error"),
-        (lambda c: c["train"]["xception"].update(learning_rate="1e-3"), "write 1.0e-3"),
-        (lambda c: c["train"]["sketchify"].update(patch=512), "larger than image_size, 256"),
-        (
-            lambda c: c["train"]["photo_inception"].update(tap="mixed11"),
-            "params.yaml: 'train.photo_inception.tap' = 'mixed11': input should be 'mixed0',",
-        ),
-        (lambda c: c["train"]["colours"].update(threshold="foo"), "'train.colours.threshold' ="),
+        (lambda c: c["evaluate"]["unsure"].update(max_error=0), "evaluate.unsure.max_error"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_in_one_line(tmp_path, change, words):
     with pytest.raises(UserError) as error:
         load(write(tmp_path, change))
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+    assert ";" not in str(error.value), "one fault is named once"
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "words"),
+    [
+        ("xception", {"epoch": 3}, "unknown key 'train.xception.epoch'"),
+        ("xception", {"epochs": "three"}, "train.xception.epochs"),
+        ("xception", {"epochs": 0}, "greater than 0"),
+        ("xception", {"learning_rate": "1e-3"}, "write 1.0e-3"),
+        ("sketchify", {"patch": 512}, "larger than image_size, 256"),
+        (
+            "photo_inception",
+            {"tap": "mixed11"},
+            "params.yaml: 'train.photo_inception.tap' = 'mixed11': input should be 'mixed0',",
+        ),
+        ("colours", {"threshold": "foo"}, "'train.colours.threshold' ="),
+    ],
+)
+def test_a_wrong_setting_of_a_model_is_named_in_one_line(tmp_path, model, change, words):
+    params = load(write(tmp_path, lambda c: c["train"][model].update(change)))
+    with pytest.raises(UserError) as error:
+        table.create(model, params)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
     assert ";" not in str(error.value), "one fault is named once"

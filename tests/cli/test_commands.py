@@ -1,4 +1,4 @@
-"""The command line itself; what its commands do to a house is tested in e2e."""
+"""The command line itself; what its commands do to a whole project is tested in e2e."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from celflow import registry
 from celflow.errors import UserError
 from celflow.images import encode_png, open_image
-from cli import draw, main, options, pictures, up
+from cli import draw_command, main, options, picture_files, services
 from serving.client import BadInput, Prediction
 from serving.labels import LABELS
 
@@ -68,7 +68,7 @@ def test_a_user_error_is_one_line_and_exit_one(monkeypatch, capsys):
 def test_a_service_that_ends_shows_its_last_words(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = "print('one'); print('the disk is full'); raise SystemExit(3)"
-    service = up.Service("store", [sys.executable, "-c", code], {}, lambda: False)
+    service = services.Service("store", [sys.executable, "-c", code], {}, lambda: False)
     service.start()
     assert service.process is not None
     service.process.wait(30)
@@ -79,12 +79,12 @@ def test_a_service_that_ends_shows_its_last_words(tmp_path, monkeypatch):
 
 def test_a_service_that_does_not_listen_to_sigterm_is_killed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(up, "STOP_TIMEOUT", 1.0)
+    monkeypatch.setattr(services, "STOP_TIMEOUT", 1.0)
     code = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
         "print('ready', flush=True); time.sleep(60)"
     )
-    service = up.Service("deaf", [sys.executable, "-c", code], {}, lambda: False)
+    service = services.Service("deaf", [sys.executable, "-c", code], {}, lambda: False)
     service.start()
     while "ready" not in (tmp_path / "logs/deaf.log").read_text():
         service.check()
@@ -93,20 +93,20 @@ def test_a_service_that_does_not_listen_to_sigterm_is_killed(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("host", "near"),
+    ("host", "address"),
     [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]"), ("example.org", "example.org")],
 )
-def test_a_host_as_it_stands_before_a_port(host, near):
-    assert options.reachable(host) == near
+def test_the_address_of_a_host_on_this_machine(host, address):
+    assert options.reachable(host) == address
 
 
 def test_versions_by_number_alias_and_label():
     assert {registry.CHAMPION: "stable", registry.CHALLENGER: "canary"} == LABELS
-    told = (None, "7", "champion", "challenger", "canary")
-    found = [pictures.version_or_label(one) for one in told]
+    options = (None, "7", "champion", "challenger", "canary")
+    found = [picture_files.version_or_label(option) for option in options]
     assert found == ["stable", 7, "stable", "canary", "canary"]
     with pytest.raises(UserError, match="no version 99999999999999999999"):
-        pictures.version_or_label("9" * 20)
+        picture_files.version_or_label("9" * 20)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_versions_by_number_alias_and_label():
 def test_a_drawing_takes_no_other_pictures_place(tmp_path, monkeypatch, files, out, words):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=words):
-        draw._targets([Path(file) for file in files], Path(out))
+        draw_command._targets([Path(file) for file in files], Path(out))
 
 
 class FakeClient:

@@ -15,23 +15,23 @@ from serving.protos import (
 )
 from serving.tensors import to_array, to_proto
 
-KINDS = ("cartoon", "photo")
+CARTOON_OR_PHOTO = ("cartoon", "photo")
 CHARACTERS = ("Aki", "Botan", "Chiyo", "Daiki")
 
 
 class FakeServer:
     """Serves `models`: name -> (class names, version -> scores of the first picture).
 
-    Each further picture of a request gets the scores turned by one place, so that faces differ.
+    Each further picture of a request gets the scores rotated by one place, so that faces differ.
     `labels` says which version is stable and which canary; `received` has the pictures of each
-    request; `verdicts` are what models answer besides, if they do. Models without names draw: they
-    answer with the picture itself, and `styles` has what they were told.
+    request; `verdicts` holds the verdict of each model that gives one. Models without class names
+    are image models: they answer with the picture itself, and `styles` has their last styles.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.models: dict[str, tuple[tuple[str, ...], dict[int, list[float]]]] = {
-            "colours": (KINDS, {1: [0.91, 0.09]}),
-            "xception": (KINDS, {1: [0.3, 0.7], 2: [0.985, 0.015]}),
+            "colours": (CARTOON_OR_PHOTO, {1: [0.91, 0.09]}),
+            "xception": (CARTOON_OR_PHOTO, {1: [0.3, 0.7], 2: [0.985, 0.015]}),
             "character_cnn": (
                 CHARACTERS,
                 {1: [0.1, 0.2, 0.65, 0.05], 2: [0.04, 0.9, 0.03, 0.03]},

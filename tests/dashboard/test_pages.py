@@ -19,19 +19,19 @@ TWO_FACES = [Box(40, 30, 30, 30), Box(5, 5, 24, 24)]
 
 
 def try_it() -> None:
-    from dashboard import try_it
+    from dashboard.pages import try_it
 
     try_it.page()
 
 
 def compare() -> None:
-    from dashboard import compare
+    from dashboard.pages import compare
 
     compare.page()
 
 
 def draw() -> None:
-    from dashboard import draw
+    from dashboard.pages import draw
 
     draw.page()
 
@@ -47,7 +47,7 @@ def fake(monkeypatch, tmp_path):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CELFLOW_SERVER", server.address)
-    monkeypatch.setattr("dashboard.pictures.detect", lambda *_: TWO_FACES)
+    monkeypatch.setattr("dashboard.face_boxes.detect", lambda *_: TWO_FACES)
     st.cache_data.clear()
     st.cache_resource.clear()
     yield server
@@ -70,51 +70,51 @@ def opened(page, picture: tuple[str, bytes] | None) -> AppTest:
 
 
 def text(test: AppTest) -> str:
-    """All that the page says."""
-    said = [element.proto.body for element in test.get("html")]
-    for kind in ("title", "subheader", "caption", "error", "warning", "info"):
-        said += [element.value for element in getattr(test, kind)]
-    return "\n".join(said).replace("\\", "")
+    """All text that the page shows."""
+    shown = [element.proto.body for element in test.get("html")]
+    for element_type in ("title", "subheader", "caption", "error", "warning", "info"):
+        shown += [element.value for element in getattr(test, element_type)]
+    return "\n".join(shown).replace("\\", "")
 
 
 def test_without_a_picture_the_page_says_what_to_do(fake):
-    said = text(opened(try_it, None))
-    assert "Upload a picture" in said
-    assert "No samples" in said
+    shown = text(opened(try_it, None))
+    assert "Upload a picture" in shown
+    assert "No samples" in shown
 
 
 def test_every_model_answers_and_the_verdict_is_theirs(fake, picture):
-    said = text(opened(try_it, picture))
-    assert "Cartoon" in said and "both models agree" in said
-    assert "91.0 %" in said and "98.5 %" in said
-    assert "version 2" in said
+    shown = text(opened(try_it, picture))
+    assert "Cartoon" in shown and "both models agree" in shown
+    assert "91.0 %" in shown and "98.5 %" in shown
+    assert "version 2" in shown
 
 
 def test_models_that_disagree(fake, picture):
     fake.labels["xception"]["stable"] = 1
-    said = text(opened(try_it, picture))
-    assert "The models disagree" in said and "xception says photo" in said
+    shown = text(opened(try_it, picture))
+    assert "The models disagree" in shown and "xception says photo" in shown
 
 
 def test_a_model_that_is_unsure(fake, picture):
     fake.verdicts["xception"] = "unsure"
-    said = text(opened(try_it, picture))
-    assert "<b>Cartoon</b>" in said and "colours says cartoon, xception says unsure" in said
+    shown = text(opened(try_it, picture))
+    assert "<b>Cartoon</b>" in shown and "colours says cartoon, xception says unsure" in shown
     fake.verdicts["colours"] = "unsure"
     assert "<b>Unsure</b>" in text(opened(try_it, picture))
     assert "Both say unsure" in text(opened(compare, picture))
 
 
 def test_each_face_has_its_crop_and_three_names(fake, picture):
-    said = text(opened(try_it, picture))
-    assert "Face 1: Chiyo" in said and "Face 2: Daiki" in said
+    shown = text(opened(try_it, picture))
+    assert "Face 1: Chiyo" in shown and "Face 2: Daiki" in shown
     (crops,) = fake.received["character_cnn"]
     assert len(crops) == 2
-    assert said.count("Daiki") >= 2 and "Face 3" not in said
+    assert shown.count("Daiki") >= 2 and "Face 3" not in shown
 
 
 def test_no_face_and_the_whole_picture_instead(fake, picture, monkeypatch):
-    monkeypatch.setattr("dashboard.pictures.detect", lambda *_: [])
+    monkeypatch.setattr("dashboard.face_boxes.detect", lambda *_: [])
     test = opened(try_it, picture)
     assert "No face was found" in text(test)
     assert "character_cnn" not in fake.received
@@ -125,36 +125,36 @@ def test_no_face_and_the_whole_picture_instead(fake, picture, monkeypatch):
 @pytest.mark.parametrize("page", [try_it, compare])
 @pytest.mark.parametrize("content", [b"", b"no picture at all", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
 def test_rubbish_is_called_so(fake, page, content):
-    said = text(opened(page, ("rubbish.jpg", content)))
-    assert "rubbish.jpg is no usable picture" in said
+    shown = text(opened(page, ("rubbish.jpg", content)))
+    assert "rubbish.jpg is no usable picture" in shown
     assert not fake.received
 
 
 @pytest.mark.parametrize("page", [try_it, compare])
 def test_a_server_that_is_down(fake, picture, page):
     fake.stop()
-    said = text(opened(page, picture))
-    assert "The model server is down" in said and "celflow up" in said
+    shown = text(opened(page, picture))
+    assert "The model server is down" in shown and "celflow up" in shown
 
 
 def test_a_model_that_is_not_served(fake, picture):
     del fake.models["xception"]
-    said = text(opened(try_it, picture))
-    assert "xception is not served yet" in said and "celflow deploy" in said
-    assert "91.0 %" in said
+    shown = text(opened(try_it, picture))
+    assert "xception is not served yet" in shown and "celflow deploy" in shown
+    assert "91.0 %" in shown
 
 
 def test_compare_two_models_and_two_versions(fake, picture):
     test = opened(compare, picture)
     assert "Both say cartoon" in text(test)
     test.selectbox(key="version-b-xception").set_value(1).run()
-    said = text(test)
-    assert "They disagree" in said and "cartoon on the left, photo on the right" in said
-    assert "version 1" in said and " ms" in said
+    shown = text(test)
+    assert "They disagree" in shown and "cartoon on the left, photo on the right" in shown
+    assert "version 1" in shown and " ms" in shown
 
     test.selectbox(key="model-a").set_value("character_cnn").run()
-    said = text(test)
-    assert "Chiyo on the left, Botan on the right" in said
+    shown = text(test)
+    assert "Chiyo on the left, Botan on the right" in shown
     first = fake.received["character_cnn"][-1]
     test.selectbox(key="face").set_value(1).run()
     assert not test.exception
@@ -164,9 +164,9 @@ def test_compare_two_models_and_two_versions(fake, picture):
 def test_compare_a_label_that_nobody_bears(fake, picture):
     test = opened(compare, picture)
     test.selectbox(key="version-a-colours").set_value("canary").run()
-    said = text(test)
-    assert "canary" in said and not test.exception
-    assert "98.5 %" in said
+    shown = text(test)
+    assert "canary" in shown and not test.exception
+    assert "98.5 %" in shown
 
 
 def test_answers_follow_a_promotion(fake, picture):
@@ -192,10 +192,18 @@ def test_the_gallery_shows_samples_and_opens_one(fake, noise, encode, tmp_path):
 def test_the_frame_says_what_is_served(fake):
     test = AppTest.from_file(str(ROOT / "dashboard/app.py"), default_timeout=30).run()
     assert not test.exception
-    said = text(test)
-    assert "<b>up</b>" in said and "v2, v1" in said
+    shown = text(test)
+    assert "<b>up</b>" in shown and "v2, v1" in shown
     fake.stop()
     assert "<b>down</b>" in text(test.run())
+
+
+@pytest.mark.parametrize("name", ["try_it", "compare", "draw"])
+def test_a_page_whose_address_is_opened_first_is_whole(fake, name):
+    """Streamlit runs a file of a folder pages/ itself until the app was opened once."""
+    test = AppTest.from_file(str(ROOT / f"dashboard/pages/{name}.py"), default_timeout=30).run()
+    assert not test.exception
+    assert "<b>up</b>" in text(test) and test.title
 
 
 def test_broken_params_are_one_line(fake, tmp_path):
@@ -207,8 +215,10 @@ def test_broken_params_are_one_line(fake, tmp_path):
 
 def test_the_page_needs_neither_tensorflow_nor_the_stages():
     code = (
-        "import sys; from dashboard import try_it, compare;"
-        "print([m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'keras', 'stages')])"
+        "import sys; from dashboard import server_status;"
+        "from dashboard.pages import compare, draw, try_it;"
+        "heavy = {'tensorflow', 'keras', 'stages', 'promotion'};"
+        "print([m for m in sys.modules if m.split('.')[0] in heavy])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
@@ -226,8 +236,8 @@ def test_the_page_cuts_faces_as_training_does(fake, picture, noise):
 
 
 @pytest.fixture
-def painters(fake):
-    """The server with picture models, too."""
+def image_models(fake):
+    """The server with image models, too."""
     for name in ("cartoonizer", "sketchify"):
         fake.models[name] = ((), {1: [], 2: []})
         fake.labels[name] = {"stable": 1, "canary": 2}
@@ -241,27 +251,27 @@ def images(test: AppTest) -> int:
     return len(test.get("image"))
 
 
-def test_a_picture_is_drawn_and_the_white_box_is_open(painters, picture):
+def test_a_picture_is_drawn_and_the_white_box_is_open(image_models, picture):
     test = opened(draw, picture)
-    said = text(test)
-    assert "cartoonizer" in said and "sketchify" in said and "The white box" in said
+    shown = text(test)
+    assert "cartoonizer" in shown and "sketchify" in shown and "The white box" in shown
     assert images(test) == 6  # itself, two drawings, and the three of the white box
-    assert painters.styles == {}  # sketchify was last, and has none
-    assert len(painters.received["cartoonizer"]) == 1
+    assert image_models.styles == {}  # sketchify was last, and has none
+    assert len(image_models.received["cartoonizer"]) == 1
 
 
-def test_the_sliders_are_styles(painters, picture):
-    del painters.models["sketchify"]
+def test_the_sliders_are_styles(image_models, picture):
+    del image_models.models["sketchify"]
     test = opened(draw, picture)
-    assert painters.styles == pytest.approx({"sharpness": 0.5, "abstraction": 0.0})
+    assert image_models.styles == pytest.approx({"sharpness": 0.5, "abstraction": 0.0})
     test.slider[0].set_value(0.9).run()
-    assert painters.styles["sharpness"] == pytest.approx(0.9)
+    assert image_models.styles["sharpness"] == pytest.approx(0.9)
     assert "sketchify is not served yet" in text(test)
 
 
-def test_drawings_of_two_versions_side_by_side(painters, picture):
+def test_drawings_of_two_versions_side_by_side(image_models, picture):
     test = opened(compare, picture)
     test.selectbox(key="model-a").set_value("cartoonizer").run()
     assert not test.exception
     assert images(test) == 3
-    assert len(painters.received["cartoonizer"]) == 2
+    assert len(image_models.received["cartoonizer"]) == 2

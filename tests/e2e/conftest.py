@@ -1,4 +1,4 @@
-"""A whole house in a folder of its own: a small sample, trained, registered and served."""
+"""A whole stack in a folder of its own: a small sample, trained, registered and served."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ SMALL = {
         "cartoonizer": {
             "init": "none",
             "channels": 4,
-            "judge_channels": 4,
+            "discriminator_channels": 4,
             "image_size": 96,
             "batch_size": 2,
             "steps": 2,
@@ -36,8 +36,8 @@ SMALL = {
         "character_embedding": {"image_size": 75, "tap": "mixed0", "frozen": None, "epochs": 1},
     },
 }
-# Training takes its time, and these share every line but their knobs with character_embedding, and
-# gradient with colours.
+# Training takes its time, and these share every line but their settings with character_embedding,
+# and gradient with colours.
 LEFT_OUT = ("photo_inception", "character_inception", "gradient")
 
 
@@ -132,7 +132,7 @@ class Project:
 
 
 @dataclass
-class House(Project):
+class Stack(Project):
     """A clone whose models are trained and whose services run.
 
     colours and xception have a version 1, the champion, and a version 2, the challenger; by
@@ -202,23 +202,23 @@ def fetch(url: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory) -> House:
-    """A house with trained and registered models that nobody has started yet."""
-    project = clone(tmp_path_factory.mktemp("house"))
-    house = House(project.folder)
+def trained(tmp_path_factory) -> Stack:
+    """A stack with trained and registered models that nobody has started yet."""
+    project = clone(tmp_path_factory.mktemp("stack"))
+    stack = Stack(project.folder)
     if hasattr(os, "sched_setaffinity"):  # this process has the most to do: all cores are its
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
-    house.run("make", "--old-file", ".venv/installed", "repro", "THREADS=1")
-    house.configure({"train": {"colours": {"threshold": 1.0}, "xception": {"epochs": 2}}})
-    house.run("dvc", "repro", "register@colours", "register@xception")
-    house.configure(SMALL | {"train": {**SMALL["train"], "colours": {"threshold": "tuned"}}})
-    house.run("dvc", "repro")
-    return house
+    stack.run("make", "--old-file", ".venv/installed", "repro", "THREADS=1")
+    stack.configure({"train": {"colours": {"threshold": 1.0}, "xception": {"epochs": 2}}})
+    stack.run("dvc", "repro", "register@colours", "register@xception")
+    stack.configure(SMALL | {"train": {**SMALL["train"], "colours": {"threshold": "tuned"}}})
+    stack.run("dvc", "repro")
+    return stack
 
 
 @pytest.fixture(scope="session")
-def house(trained) -> Iterator[House]:
-    """The trained house, up and running."""
+def stack(trained) -> Iterator[Stack]:
+    """The trained stack, up and running."""
     trained.up()
     yield trained
     if trained.process is not None and trained.process.poll() is None:

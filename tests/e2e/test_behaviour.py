@@ -17,20 +17,19 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-from celflow.params import CLASSIFY, load
+from celflow.params import CLASSIFICATION_TASKS, load
 from celflow.pyfunc import SavedModelFunc
-from stages.models import FAMILIES
 
 from .conftest import LEFT_OUT, ROOT
 
 pytestmark = pytest.mark.slow
 Picture = Image.Image
 TASKS = {name: model.task for name, model in load(ROOT / "params.yaml").models.items()}
-NAMES = [name for name in FAMILIES if TASKS[name] in CLASSIFY]
+NAMES = [name for name in TASKS if TASKS[name] in CLASSIFICATION_TASKS]
 MODELS = [name for name in NAMES if "CELFLOW_TRAINED" in os.environ or name not in LEFT_OUT]
 PHOTO = [name for name in MODELS if TASKS[name] == "cartoon_or_photo"]
 CHARACTERS = [name for name in MODELS if TASKS[name] == "characters"]
-# Hand-made: they count, and learn a threshold only.
+# Handcrafted: they count, and learn a threshold only.
 RULES = [name for name in ("colours", "gradient", "edges") if name in MODELS]
 ALIKE = 0.8  # share of pictures whose answer must stay the same
 EASY = 0.8  # share of pictures seen in training that must be right

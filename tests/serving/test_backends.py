@@ -58,7 +58,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
 
 
 def launch(backend: Backend = Backend.auto, host: str = "127.0.0.1", *more: str) -> backends.Launch:
-    return backends.launch(backend, host, 1500, 1501, Path("/house/served/models.config"), more)
+    return backends.launch(backend, host, 1500, 1501, Path("/project/served/models.config"), more)
 
 
 def test_auto_takes_the_first_that_is_there(programs: Programs) -> None:
@@ -86,7 +86,7 @@ def test_all_are_started_with_the_same_flags(programs: Programs) -> None:
     assert all(command[-len(flags) :] == flags for command in commands.values())
     asked = command_line.parse(flags)
     assert (asked.port, asked.rest_api_port, asked.rest_api_num_threads) == (1500, 1501, 3)
-    assert asked.model_config_file == "/house/served/models.config"
+    assert asked.model_config_file == "/project/served/models.config"
     assert commands[Backend.embedded][: -len(flags)] == [
         sys.executable, "-m", "serving.server", "--host=127.0.0.1",
     ]  # fmt: skip
@@ -97,7 +97,7 @@ def test_docker_publishes_on_the_host_and_sees_the_files_where_they_are(programs
     words = shlex.join(launch(Backend.docker).command)
     assert words.startswith(f"{docker} run --rm --init ")
     assert "--publish 127.0.0.1:1500:1500 --publish 127.0.0.1:1501:1501" in words
-    assert "type=bind,source=/house/served,target=/house/served,readonly" in words
+    assert "type=bind,source=/project/served,target=/project/served,readonly" in words
     assert f" --entrypoint {backends.BINARY} tensorflow/serving:{TAG} --port=" in words
     assert "--publish '[::1]:1500:1500'" in shlex.join(launch(Backend.docker, "::1").command)
 

@@ -7,19 +7,28 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from stages.models.features import Features, kernel_distance
-from stages.models.whitebox import REACH, discriminator, generator, guided_filter, refined
 
+from celflow import manifest
 from celflow.errors import UserError
-from celflow.images import encode_png
-from celflow.params import load
-from stages import clean, facecrop, manifest, split
-from stages.models import cartoonizer, weights
-from stages.models.cartoonizer import representations
+from celflow.images import encode_png, read_image
+from celflow.params import Params, load
+from stages import clean, facecrop, split
+from stages.models.cartoonizer import Cartoonizer, data, representations
+from stages.models.cartoonizer.features import Features, kernel_distance
+from stages.models.cartoonizer.losses import colour_loss
+from stages.models.cartoonizer.networks import (
+    REACH,
+    discriminator,
+    generator,
+    guided_filter,
+    refined,
+)
+from stages.models.cartoonizer.trainer import RELEASED, Trainer
+from stages.models.common import keras_files, released_weights, table
 
 TINY = {
-    "init": "none", "image_size": 96, "channels": 4, "blocks": 1, "judge_channels": 4,
-    "steps": 4, "pretrain": 2, "batch_size": 2, "log_every": 2, "face_rate": 0.0,
+    "init": "none", "image_size": 96, "channels": 4, "blocks": 1, "discriminator_channels": 4,
+    "steps": 4, "pretrain": 2, "batch_size": 2, "log_every": 2,
 }  # fmt: skip
 
 
@@ -62,14 +71,14 @@ def test_a_pixel_is_made_from_its_surroundings_only():
     assert np.abs(seen - 2 * REACH).max() <= REACH - 10  # 10 px more are for the surface
 
 
-def test_a_judge_scores_patches_and_is_bounded():
-    judge = discriminator(4, 3)
+def test_a_discriminator_scores_patches_and_is_bounded():
+    network = discriminator(4, 3)
     x = noise(1, 64, 64, 3)
-    judge(x, training=True)
-    assert judge(x).shape == (1, 8, 8, 1)
-    kernel = judge.layers[1].layer.kernel
+    network(x, training=True)
+    assert network(x).shape == (1, 8, 8, 1)
+    kernel = network.layers[1].layer.kernel
     for _ in range(20):
-        judge(x, training=True)
+        network(x, training=True)
     largest = np.linalg.svd(np.asarray(kernel).reshape(-1, 4), compute_uv=False)[0]
     assert largest == pytest.approx(1, abs=0.05)
 
@@ -107,27 +116,28 @@ def test_lines_may_be_drawn_but_in_black_and_white():
     grey = np.zeros((1, 16, 16, 3), np.float32)
     lines = np.where(np.arange(16) % 2, 0.2, -0.2).astype(np.float32)[:, None]
     red = lines * np.float32([1, 0, 0])
-    apart = [float(cartoonizer._colour(grey, grey + each)) for each in (lines, red, 0.2)]
+    apart = [float(colour_loss(grey, grey + each)) for each in (lines, red, 0.2)]
     assert apart[0] == pytest.approx(0, abs=1e-6) and apart[1] > 0.05
     assert apart[2] == pytest.approx(0.2, rel=1e-5)
 
 
 def test_released_weights_of_another_size_are_refused(tmp_path):
-    weights.save(generator(4, 1), tmp_path / "w.npz")
+    path, key = str(tmp_path / "w.npz"), "train.cartoonizer.init"
+    released_weights.save(generator(4, 1), tmp_path / "w.npz")
     again = generator(4, 1)
-    weights.load(again, str(tmp_path / "w.npz"), "cartoonizer")
-    with pytest.raises(UserError, match="init: none"):
-        weights.load(generator(4, 2), str(tmp_path / "w.npz"), "cartoonizer")
-    with pytest.raises(UserError, match="no file"):
-        weights.load(again, str(tmp_path / "nothing.npz"), "cartoonizer")
+    released_weights.load(again, path, RELEASED, key)
+    with pytest.raises(UserError, match=rf"{key}: .*init: none"):
+        released_weights.load(generator(4, 2), path, RELEASED, key)
+    with pytest.raises(UserError, match=rf"{key}: no file"):
+        released_weights.load(again, str(tmp_path / "nothing.npz"), RELEASED, key)
 
 
 def test_flat_crops_are_of_the_same_places(tmp_path, monkeypatch):
-    monkeypatch.setattr(cartoonizer, "flattened", lambda pixels: 255 - pixels)
+    monkeypatch.setattr(data, "flattened", lambda pixels: 255 - pixels)
     blocks = np.kron(noise(9, 9, 3) * 127 + 128, np.ones((32, 32, 1))).astype(np.uint8)
     path = tmp_path / "blocks.png"
     path.write_bytes(encode_png(blocks))
-    crops = cartoonizer.Crops([str(path)], 48)
+    crops = data.Crops([str(path)], 48)
     flat = crops.flattened("threading")
     ours, theirs = (one(np.random.default_rng(3), 8) for one in (crops, flat))
     assert np.array_equal(ours, 255 - theirs) and len(np.unique(ours[:, 0, 0], axis=0)) > 1
@@ -141,12 +151,20 @@ def ready(project):
     return project
 
 
-def fit(params, name: str) -> tuple[list[np.ndarray], list[dict]]:
+def model_of(params: Params) -> Cartoonizer:
+    model = table.create("cartoonizer", params)
+    assert isinstance(model, Cartoonizer)
+    return model
+
+
+def fit(params: Params, name: str) -> tuple[list[np.ndarray], list[dict]]:
     logged = []
     splits = manifest.read("cartoon_or_photo")
     folder = Path("models") / name
-    cartoonizer.fit(params, splits, folder, Path("scratch"), lambda step, f: logged.append(f))
-    return keras.models.load_model(folder / cartoonizer.MODEL_FILE).get_weights(), logged
+    model_of(params).fit(
+        splits, folder, Path("scratch"), lambda step, metrics: logged.append(metrics)
+    )
+    return keras_files.load(folder).get_weights(), logged
 
 
 def test_what_was_killed_goes_on_where_it_stopped(ready, monkeypatch):
@@ -154,10 +172,10 @@ def test_what_was_killed_goes_on_where_it_stopped(ready, monkeypatch):
     whole, curve = fit(load(), "whole")
     assert {"pretrain_loss", "flatness", "structure", "colour", "style"} == set(curve[0])
     assert len(curve) == 2
-    assert {"content", "pull_texture", "judge_surface"} <= set(curve[1])
+    assert {"content", "grad_norm_texture", "discriminator_surface"} <= set(curve[1])
     assert any(np.abs(weight).max() > 0 for weight in whole)
     shutil.rmtree("scratch")
-    step = cartoonizer.Trainer.train_step
+    step = Trainer.train_step
 
     def killed(self, *batch):
         if self.step == 3:
@@ -165,7 +183,7 @@ def test_what_was_killed_goes_on_where_it_stopped(ready, monkeypatch):
         return step(self, *batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cartoonizer.Trainer, "train_step", killed)
+        patch.setattr(Trainer, "train_step", killed)
         with pytest.raises(KeyboardInterrupt):
             fit(load(), "again")
     again, resumed = fit(load(), "again")
@@ -184,10 +202,13 @@ def test_without_steps_it_stays_as_it_begins(ready):
 def test_it_is_measured_and_served(ready):
     fit(load(), "cartoonizer")
     folder = Path("models/cartoonizer")
-    draw = cartoonizer.painter(folder)
-    figures, sheet = cartoonizer.measure(draw, load(), manifest.read("cartoon_or_photo"))
-    assert figures["content_distance"] >= 0 and sheet.shape[1:] == (5 * 256, 3)
-    cartoonizer.export(folder, []).save(Path("saved"))
+    model = model_of(load())
+    draw = model.predictor(folder)
+    report = model.measure(draw, manifest.read("cartoon_or_photo"))
+    assert report.metrics["content_distance"] >= 0
+    Path("sheet.png").write_bytes(report.draw()["sheet"])
+    assert read_image(Path("sheet.png")).pixels.shape[1:] == (5 * 256, 3)
+    model.export(folder, []).save(Path("saved"))
     ask = tf.saved_model.load("saved").signatures
     pixels = (noise(44, 64, 3) * 127 + 128).astype(np.uint8)
     files = tf.constant([encode_png(pixels)])

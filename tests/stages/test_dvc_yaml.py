@@ -3,7 +3,7 @@ results are stale.
 """
 
 import ast
-from functools import lru_cache
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -11,7 +11,7 @@ import yaml
 
 from .conftest import ROOT
 
-ROOMS = ("celflow", "stages", "promotion", "serving", "dashboard", "cli")
+PACKAGES = ("celflow", "stages", "promotion", "serving", "dashboard", "cli")
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 MODELS = PARAMS["models"]
@@ -57,7 +57,7 @@ def file_of(module: str) -> Path | None:
     return None
 
 
-@lru_cache(maxsize=None)
+@cache
 def imports(file: Path) -> frozenset[str]:
     """Modules of this repository that a file imports, wherever in it."""
     found: set[str] = set()
@@ -68,7 +68,7 @@ def imports(file: Path) -> frozenset[str]:
             assert node.level == 0, f"{file}: a relative import"
             found.add(node.module or "")
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return frozenset(module for module in found if module.split(".")[0] in ROOMS)
+    return frozenset(module for module in found if module.split(".")[0] in PACKAGES)
 
 
 def closure(command: str, item: dict[str, str]) -> set[Path]:
@@ -105,7 +105,9 @@ def within(file: Path, deps: list[str]) -> bool:
 def test_everything_that_a_stage_imports_is_a_dep(name):
     stage, key, item = STAGES[name]
     deps = paths(name, "deps")
-    missing = [str(f) for f in closure(filled(stage["cmd"], key, item), item) if not within(f, deps)]
+    missing = [
+        str(f) for f in closure(filled(stage["cmd"], key, item), item) if not within(f, deps)
+    ]
     assert not missing, f"add to the deps of {name}: {sorted(missing)}"
 
 
@@ -117,7 +119,7 @@ def test_every_source_among_the_deps_is_imported(stage):
         for name in instances
         for file in closure(filled(STAGES[name][0]["cmd"], *STAGES[name][1:]), STAGES[name][2])
     }
-    sources = {d for n in instances for d in paths(n, "deps") if d.split("/")[0] in ROOMS}
+    sources = {d for n in instances for d in paths(n, "deps") if d.split("/")[0] in PACKAGES}
     unused = [d for d in sorted(sources) if not any(within(file, [d]) for file in files)]
     assert not unused, f"take out of the deps of {stage}: {unused}"
 
@@ -132,7 +134,7 @@ def test_every_data_dep_is_raw_or_made_by_an_earlier_stage(name):
     key = STAGES[name][1]
     earlier = [n for n in names[: names.index(name)] if STAGES[n][1] in ("", key)]
     made = [path for stage in earlier for path in outputs(stage)]
-    data = [d for d in paths(name, "deps") if d.split("/")[0] not in ROOMS]
+    data = [d for d in paths(name, "deps") if d.split("/")[0] not in PACKAGES]
     assert not [d for d in data if not within(Path(d), made)]
 
 

@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from celflow.errors import UserError
 from celflow.params import load
-from stages import clean, facecrop, gate, split
+from stages import clean, facecrop, split
 
 from .conftest import ROOT, flat_drawing
 
@@ -114,7 +113,7 @@ for alias in ("champion", "challenger"):
 
 
 def lineage(project):
-    """What MLflow knows of the two runs, and what the gate says of the two versions."""
+    """What MLflow knows of the two runs and versions."""
     from celflow import registry
 
     client = registry.connect()
@@ -135,14 +134,6 @@ def lineage(project):
         registry.get("character_cnn", 9)
     with pytest.raises(UserError, match=r"no model 'vgg' in the registry \(character_cnn\)"):
         registry.get("vgg", 1)
-
-    verdict = gate.compare(first, second, load(Path("params.yaml")))
-    assert "balanced_accuracy" in verdict.words
-    # With other test pictures the figures of the runs no longer count, and both are measured.
-    table = pd.read_csv("data/split/characters.csv")
-    table[table["split"] != "val"].to_csv("data/split/characters.csv", index=False)
-    measured = gate.measure(first, load(Path("params.yaml")))
-    assert measured["balanced_accuracy"] == pytest.approx(first.metrics["balanced_accuracy"])
 
 
 def test_errors_are_one_line(split_project):

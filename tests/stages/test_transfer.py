@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,20 +16,44 @@ from sklearn.preprocessing import StandardScaler
 
 from celflow.errors import UserError
 from celflow.manifest import Examples
-from celflow.params import CharacterEmbedding, Params, Transfer, load
-from stages import models
+from celflow.metrics import UNKNOWN
+from celflow.params import Params, load
+from stages.models.common import keras_files, table
+from stages.models.common.image_ops import read_pixels
+from stages.models.common.keras_classifier import KerasClassifier
+from stages.models.common.model import Model
+from stages.models.common.training_loop import predict_on
+from stages.models.inception import transfer
+from stages.models.inception.character_embedding import CharacterEmbedding, recolour
+from stages.models.inception.cosine_layers import MarginLoss
+from stages.models.inception.gallery import Gallery
+from stages.models.inception.photo_inception import paint, with_painted
+from stages.models.inception.recolour import TURNS, recoloured
+from stages.models.inception.transfer import TransferConfig, probe
 
 from .conftest import ROOT
 
-KNOBS = {
+CONFIG = {
+    "trainer": "fast_loop",
     "weights": "none", "tap": "mixed0", "frozen": None, "probe_c": None, "keep_norm": False,
     "image_size": 75, "epochs": 1, "patience": 1, "batch_size": 4, "learning_rate": 1e-3,
     "weight_decay": 0.0, "label_smoothing": 0.0, "dropout": 0.0, "mirror": True, "augment": {},
 }  # fmt: skip
 
 
-def knobs(**changes: object) -> Transfer:
-    return Transfer.model_validate(KNOBS | changes)
+def config(**changes: object) -> TransferConfig:
+    return TransferConfig.model_validate(CONFIG | changes)
+
+
+def params(**train: dict) -> Params:
+    """The project's, with other settings of some models, and no other processes."""
+    own = load(ROOT / "params.yaml")
+    data = own.data.model_copy(update={"backend": "threading"})
+    return own.model_copy(update={"data": data, "train": {**own.train, **train}})
+
+
+def created(name: str, **settings: object) -> Model:
+    return table.create(name, params(**{name: CONFIG | settings}))
 
 
 @pytest.fixture
@@ -50,36 +76,30 @@ def pictures(tmp_path, monkeypatch) -> Examples:
         ({"image_size": 64}, "greater than or equal to 75"),
     ],
 )
-def test_wrong_knobs_are_named(tmp_path, change, says):
+def test_wrong_settings_are_named(tmp_path, change, says):
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["train"]["character_inception"] |= change
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(UserError, match="character_inception") as error:
-        load(tmp_path / "params.yaml")
+        table.create("character_inception", load(tmp_path / "params.yaml"))
     assert says in str(error.value) and "\n" not in str(error.value)
 
 
 def test_weights_that_cannot_be_had(tmp_path):
-    import keras
-
-    from stages.models import transfer
-
     with pytest.raises(UserError, match="no weights file"):
-        transfer.trunk(knobs(weights="nowhere.h5"))
+        transfer.trunk(config(weights="nowhere.h5"))
     other = tmp_path / "other.weights.h5"
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save_weights(other)
     rubbish = tmp_path / "rubbish.weights.h5"
     rubbish.write_bytes(b"not HDF5")
     for path in (other, rubbish):
         with pytest.raises(UserError, match="gives no weights of Inception-v3") as error:
-            transfer.trunk(knobs(weights=str(path)))
+            transfer.trunk(config(weights=str(path)))
         assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_probe_is_the_logistic_regression(classes):
-    from stages.models.transfer import probe
-
     rng = np.random.default_rng(0)
     truth = np.arange(60) % classes
     features = rng.normal(truth[:, None] * [1.0, 0.3, 0, 0], 0.8) * [1, 10, 0.1, 1] + 5
@@ -102,13 +122,11 @@ def test_the_probe_is_the_logistic_regression(classes):
 
 @pytest.mark.slow
 def test_two_taps_stand_side_by_side(pictures):
-    from stages.models import network, transfer
-
-    pixels = network.read_pixels(pictures.paths, 75)
-    both = knobs(tap=["mixed0", "mixed1"])
-    assert both.taps == ["mixed0", "mixed1"] and knobs(tap="mixed1").taps == ["mixed1"]
+    pixels = read_pixels(pictures.paths, 75)
+    both = config(tap=["mixed0", "mixed1"])
+    assert both.taps == ["mixed0", "mixed1"] and config(tap="mixed1").taps == ["mixed1"]
     trunk = transfer.trunk(both)
-    features = network.predict_on(trunk, pixels)
+    features = predict_on(trunk, pixels)
     assert features.shape == (6, 256 + 288)
     inner = trunk.get_layer("trunk")
     first = inner(pixels / np.float32(127.5) - 1)[0].numpy().mean(axis=(1, 2))
@@ -117,64 +135,49 @@ def test_two_taps_stand_side_by_side(pictures):
 
 @pytest.mark.slow
 def test_features_are_computed_once_and_frozen_layers_stay(pictures, capsys):
-    import keras
-
-    from stages.models import transfer
-
-    chosen = knobs(frozen="mixed0")
+    chosen = config(frozen="mixed0")
     features = transfer.trunk(chosen)
     first = transfer.frozen_features(features, chosen, pictures)
     second = transfer.frozen_features(features, chosen, pictures)
     assert np.array_equal(first, second)
     assert capsys.readouterr().out.count("features of 6 pictures") == 1
 
-    params = load(ROOT / "params.yaml")
+    model = created("character_inception", frozen="mixed0")
     splits = dict.fromkeys(("train", "val", "test"), pictures)
     logged: list[dict] = []
-    transfer.fit(
-        chosen, params, splits, Path("m"), Path("s"), lambda _, figures: logged.append(figures)
-    )
+    model.fit(splits, Path("m"), Path("s"), lambda _, metrics: logged.append(metrics))
     assert set(logged[0]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
-    from stages.models import network
-
-    scores = network.predict(Path("m"), pictures.paths)
+    scores = model.predict(Path("m"), pictures.paths)
     assert scores.shape == (6, 2) and np.allclose(scores.sum(axis=1), 1, atol=1e-5)
     mirrored = []
     for path in pictures.paths:
         Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(f"mirror_{path}")
         mirrored.append(f"mirror_{path}")
-    assert np.allclose(network.predict(Path("m"), mirrored), scores, atol=1e-3)
-    frozen, tuned = (keras.models.load_model("s/last/model.keras"), transfer.trunk(chosen))
+    assert np.allclose(model.predict(Path("m"), mirrored), scores, atol=1e-3)
+    frozen, tuned = (keras_files.load(Path("s/last")), transfer.trunk(chosen))
     assert not frozen.get_layer("trunk").trainable_weights
     assert tuned.get_layer("trunk").trainable_weights
 
 
 @pytest.mark.slow
 def test_encodings_know_their_own_and_say_unknown(pictures):
-    import tensorflow as tf
-    from stages.models.gallery import UNKNOWN, Gallery
-
-    from stages.models import character_embedding, network
-
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    content["train"]["character_embedding"] = KNOBS | {
-        "margin": 0.2, "sharpness": 10.0, "strangers": 0.5, "recoloured": 0.5,
-    }  # fmt: skip
-    params = Params.model_validate(content)
-    assert isinstance(params.train.character_embedding, CharacterEmbedding)
+    model = created(
+        "character_embedding", margin=0.2, sharpness=10.0, unknown_prior=0.5, recoloured=0.5
+    )
+    assert isinstance(model, CharacterEmbedding)
     splits = dict.fromkeys(("train", "val", "test"), pictures)
-    character_embedding.fit(params, splits, Path("m"), Path("s"), lambda *_: None)
+    model.fit(splits, Path("m"), Path("s"), lambda *_: None)
     gallery = Gallery.read(Path("m"))
     assert gallery.names == ["a", "b"]
     assert np.allclose(np.linalg.norm(gallery.encodings, axis=1), 1, atol=1e-5)
-    encodings = network.predict(Path("m"), pictures.paths)
+    encodings = KerasClassifier.predict(model, Path("m"), pictures.paths)
     assert np.allclose(np.linalg.norm(encodings, axis=1), 1, atol=1e-5)
 
-    scores = character_embedding.predict(Path("m"), pictures.paths)
+    scores = model.predict(Path("m"), pictures.paths)
     assert scores.shape == (6, 3) and np.allclose(scores.sum(axis=1), 1, atol=1e-5)
     assert gallery.scores(-gallery.encodings.sum(axis=0)[None]).argmax() == 2
 
-    character_embedding.export(Path("m"), ["a", "b"]).save(Path("saved"))
+    model.export(Path("m"), ["a", "b"]).save(Path("saved"))
     served = tf.saved_model.load("saved").signatures
     files = tf.constant([Path(path).read_bytes() for path in pictures.paths])
     answer = served["serving_default"](image_bytes=files)
@@ -185,35 +188,30 @@ def test_encodings_know_their_own_and_say_unknown(pictures):
 
 
 def test_recoloured_faces_are_classes_of_their_own(pictures):
-    from stages.models.recolour import TURNS, recoloured
-
-    from stages.models import character_embedding, network, transfer
-
-    params = load(ROOT / "params.yaml").train.character_embedding
-    knobs = params.model_copy(update=KNOBS | {"recoloured": 0.5})
-    model = character_embedding.build(2, knobs, pictures)
+    ours = created(
+        "character_embedding", margin=0.2, sharpness=20.0, unknown_prior=0.05, recoloured=0.5
+    )
+    model = ours.build({"train": pictures})
     assert model.output_shape == (None, 2 * TURNS)
     # Untrained, a face is nearest to those of its own character in its own colours.
-    pixels = network.read_pixels(pictures.paths, knobs.image_size)
+    pixels = read_pixels(pictures.paths, ours.config.image_size)
     for turn in range(TURNS):
         turned = np.stack([recoloured(face, turn) for face in pixels])
-        nearest = network.predict_on(model, turned).argmax(axis=1)
+        nearest = predict_on(model, turned).argmax(axis=1)
         assert nearest.tolist() == (pictures.truth + 2 * turn).tolist()
 
     face, seen = pixels[1], set()
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        learnt, one = character_embedding.recolour(face, 1, rng, share=0.5, classes=2)
+        learnt, one = recolour(face, 1, rng, share=0.5, classes=2)
         turn = (one - 1) // 2
         assert np.array_equal(learnt, recoloured(face, turn) if turn else face)
         seen.add(one)
     assert seen == {1, 3, 5, 7}
-    assert transfer.trunk(knobs).output_shape[-1] == model.layers[-1].input.shape[-1]
+    assert transfer.trunk(ours.config).output_shape[-1] == model.layers[-1].input.shape[-1]
 
 
 def test_the_margin_loss_is_that_of_cosface():
-    from stages.models.character_embedding import MarginLoss
-
     cosines, truth = np.array([[0.8, 0.3], [0.1, 0.2]]), np.eye(2, dtype=np.float32)
     logits = 10 * cosines
     scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -226,8 +224,6 @@ def test_the_margin_loss_is_that_of_cosface():
 @given(st.integers(16, 64), st.integers(16, 64), st.integers(0, 2**32 - 1))
 @settings(max_examples=20)
 def test_paint_keeps_size_and_changes_the_picture(height, width, seed):
-    from stages.models.photo_inception import paint
-
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     kept = pixels.copy()
     painted = paint(pixels, np.random.default_rng(seed))
@@ -237,21 +233,13 @@ def test_paint_keeps_size_and_changes_the_picture(height, width, seed):
 
 @pytest.mark.parametrize(("share", "copies"), [(0.0, 0), (0.5, 2), (1.0, 3)])
 def test_painted_photos_are_cartoons(pictures, share, copies):
-    from stages.models.photo_inception import with_painted
-
-    params = load(ROOT / "params.yaml")
-    params = params.model_copy(
-        update={"data": params.data.model_copy(update={"backend": "threading"})}
-    )
     train = Examples(pictures.paths, pictures.truth, ["cartoon", "photo"])
-    more = with_painted(train, share, Path("painted"), params)
-    knobs = params.train.photo_inception.model_copy(update={"painted": share})
-    params = params.model_copy(
-        update={"train": params.train.model_copy(update={"photo_inception": knobs})}
-    )
-    checked = models.validation(models.family("photo_inception"))(params, train, Path("scratch"))
+    more = with_painted(train, share, Path("painted"), params())
+    photo_inception = created("photo_inception", painted=share)
+    checked = photo_inception.validation(train, Path("checkpoints"))
     assert checked.truth.tolist() == more.truth.tolist()
-    assert models.validation(models.family("xception"))(params, train, Path("scratch")) is train
+    xception = table.create("xception", params())
+    assert xception.validation(train, Path("checkpoints")) is train
     assert len(more) == len(train) + copies == len(more.truth)
     assert more.paths[:6] == train.paths and (more.truth[6:] == 0).all()
     for path in more.paths[6:]:

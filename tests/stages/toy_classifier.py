@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ from keras import layers
 
 from celflow.manifest import Examples
 from celflow.params import Params
+from stages.models.common import training_loop
 from stages.models.common.config import NetworkConfig
 from stages.models.common.keras_classifier import KerasClassifier
 from stages.models.common.model import Splits
@@ -33,7 +35,7 @@ CONFIG = {
 }  # fmt: skip
 KILLS = {  # where a fit is killed
     "logged": "after the third epoch was logged",
-    "epoch": "in the middle of the third epoch",
+    "epoch": "in the middle of an epoch, the third or (`model_fit` reads ahead) the second",
     "saving": "when the third checkpoint is written by half",
     "saved": "just after the weights of the third checkpoint were written",
 }
@@ -93,20 +95,24 @@ def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _kill_while_saving(name: str, before_it_is_whole: bool) -> None:
-    """Kill this process at the third checkpoint that `keras.Model`'s method `name` writes."""
-    write, count = getattr(keras.Model, name), 0
+def _kill_while_saving(before_it_is_whole: bool) -> None:
+    """Kill this process at the third checkpoint, however Keras is asked to write it."""
+    count = 0
 
-    def killing(self: keras.Model, filepath: Path | str, *args: object, **options: object) -> None:
-        nonlocal count
-        write(self, filepath, *args, **options)
-        count += "best" not in str(filepath)
-        if count == 3:
-            if before_it_is_whole:
-                os.truncate(filepath, Path(filepath).stat().st_size // 2)
-            kill()
+    def killing(write: Callable[..., None]) -> Callable[..., None]:
+        def call(model: keras.Model, filepath: Path | str, *args: Any, **options: Any) -> None:
+            nonlocal count
+            write(model, filepath, *args, **options)
+            count += "best" not in str(filepath)
+            if count == 3:
+                if before_it_is_whole:
+                    os.truncate(filepath, Path(filepath).stat().st_size // 2)
+                kill()
 
-    setattr(keras.Model, name, killing)
+        return call
+
+    for name in ("save", "save_weights"):
+        setattr(keras.Model, name, killing(getattr(keras.Model, name)))
 
 
 def main() -> None:
@@ -124,9 +130,9 @@ def main() -> None:
         if where == "logged" and epoch == 2:
             kill()
 
+    training_loop.CHECKPOINT_SHARE = 1e9  # a checkpoint after every epoch, short as they are
     if where in ("saving", "saved"):
-        name = "save" if trainer == "fast_loop" else "save_weights"
-        _kill_while_saving(name, before_it_is_whole=where == "saving")
+        _kill_while_saving(before_it_is_whole=where == "saving")
     model.at_example = at_example
     data, fitted, checkpoints = (Path(folder) / name for name in ("data", "fit", "checkpoints"))
     model.fit(splits(data), fitted, checkpoints, log)

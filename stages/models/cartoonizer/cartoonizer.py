@@ -17,13 +17,13 @@ from tqdm import tqdm
 
 from celflow.files import atomic_dir, write_json
 from celflow.images import encode_png
-from stages.models.cartoonizer.representations import strip
 from stages.models.cartoonizer.config import CartoonizerConfig
 from stages.models.cartoonizer.data import Crops, paths_of, square
 from stages.models.cartoonizer.features import Features
 from stages.models.cartoonizer.graph import drawing_of
 from stages.models.cartoonizer.losses import without_rim
 from stages.models.cartoonizer.measures import compare
+from stages.models.cartoonizer.representations import strip
 from stages.models.cartoonizer.trainer import Trainer
 from stages.models.common import keras_files
 from stages.models.common.keras_files import MODEL_FILE, variables
@@ -80,7 +80,6 @@ class Cartoonizer(ImageToImage[CartoonizerConfig]):
                 done = trainer.pretrain_step(x, tf.constant(target))
             else:
                 rng = np.random.default_rng([*key, 1])
-                rng.random()
                 drawn = drawings(rng, config.batch_size)
                 weights = rng.uniform(-1, 1, (config.batch_size, 3)).astype(np.float32)
                 done = trainer.train_step(x, tf.constant(drawn), tf.constant(weights))

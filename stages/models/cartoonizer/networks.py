@@ -59,7 +59,7 @@ def generator(channels: int, blocks: int, residual: bool = True) -> keras.Model:
 
 
 def guided_filter(guide: Any, x: Any, radius: int, epsilon: Any) -> Any:
-    """`stages.models.cartoonizer.representations.guided_filter` of tensors, float32 [N, H, W, C]."""
+    """`representations.guided_filter` of tensors, float32 [N, H, W, C]."""
 
     def mean(tensor: Any) -> Any:  # padding does not count in it
         for window in ((2 * radius + 1, 1), (1, 2 * radius + 1)):

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from stages.models.cartoonizer.superpixels import structure
 from stages.models.cartoonizer.config import CartoonizerConfig
 from stages.models.cartoonizer.features import Features, gradients
 from stages.models.cartoonizer.graph import drawing_of
@@ -23,6 +22,7 @@ from stages.models.cartoonizer.networks import (
     to_unit,
     total_variation,
 )
+from stages.models.cartoonizer.superpixels import structure
 from stages.models.common import released_weights
 from stages.models.common.served_image_model import image_predictor
 
@@ -162,7 +162,9 @@ class Trainer:
         return {"pretrain_loss": loss, **terms}
 
     @tf.function
-    def train_step(self, photos: tf.Tensor, drawings: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
+    def train_step(
+        self, photos: tf.Tensor, drawings: tf.Tensor, weights: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """One step of all three networks on uint8 [N, S, S, 3] each; weights of the texture."""
         x, d = to_unit(photos), to_unit(drawings)
         with tf.GradientTape() as tape:

@@ -30,16 +30,14 @@ def fit(
 ) -> None:
     """Train a compiled network by `model.fit`, and save it into `folder`.
 
-    Keras's BackupAndRestore takes up a fit that was killed after its last whole epoch.
+    Keras's BackupAndRestore takes up a fit that was killed, after its last whole epoch.
 
     batches_of: the batches of an epoch. validate: metrics of an epoch, `val_loss` among them.
     patience: epochs without a lower one; then the best epoch counts. None: all, and the last.
     """
     data = _Epochs(batches_of)
     epoch_end = _EpochEnd(data, validate, epochs, patience, seed, checkpoint_dir, log)
-    backup = keras.callbacks.BackupAndRestore(
-        str(checkpoint_dir / "backup"), double_checkpoint=True, delete_checkpoint=False
-    )
+    backup = _Backup(len(data), checkpoint_dir / "backup")
     stopped_early = patience is not None and training_loop.is_finished(
         epoch_end.history, epochs, patience
     )
@@ -69,6 +67,23 @@ class _Epochs(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         return self._batches[index]
+
+
+class _Backup(keras.callbacks.BackupAndRestore):
+    """Goes on at the epoch that the weights are of.
+
+    Keras writes weights and number of the epoch one after the other, and may be killed between; the
+    optimizer's number of steps is among the weights.
+    """
+
+    def __init__(self, steps: int, folder: Path) -> None:
+        super().__init__(str(folder), double_checkpoint=True, delete_checkpoint=False)
+        self._steps = steps
+
+    def on_train_begin(self, logs: Metrics | None = None) -> None:
+        """Restore, and count the epochs that are done."""
+        super().on_train_begin(logs)
+        self.model._initial_epoch = int(self.model.optimizer.iterations) // self._steps
 
 
 class _EpochEnd(keras.callbacks.Callback):

@@ -89,7 +89,9 @@ class ServedImageModel(tf.Module):
         }
         tf.saved_model.save(self, str(folder), signatures=signatures)
 
-    def _signature(self, pixels: bool, inputs: tuple[str, ...], draw: Callable[..., tf.Tensor]) -> Callable[..., Any]:
+    def _signature(
+        self, pixels: bool, inputs: tuple[str, ...], draw: Callable[..., tf.Tensor]
+    ) -> Callable[..., Any]:
         picture = (
             tf.TensorSpec([None, None, None, 3], tf.uint8, "pixels")
             if pixels

@@ -9,7 +9,7 @@ import pytest
 
 from celflow.params import load
 
-from .conftest import LEFT_OUT, ROOT, SMALL, House, clone, fetch
+from .conftest import LEFT_OUT, ROOT, SMALL, Stack, clone, fetch
 
 pytestmark = pytest.mark.slow
 MODELS = [model for model in load(ROOT / "params.yaml").models if model not in LEFT_OUT]
@@ -70,7 +70,7 @@ def test_an_experiment_runs(trained):
 
 
 def test_check_tries_everything(trained):
-    done = trained.run("celflow", "up", "--check", *House(trained.folder).port_flags)
+    done = trained.run("celflow", "up", "--check", *Stack(trained.folder).port_flags)
     for name in (*MODELS, "mlflow", "model-server", "dashboard"):
         assert name in done.stdout
     assert "failed" not in done.stdout
@@ -81,49 +81,49 @@ def test_a_port_in_use_is_named_with_its_flag(trained):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        words = [*House(trained.folder).port_flags, "--rest-port", port]
+        words = [*Stack(trained.folder).port_flags, "--rest-port", port]
         error = trained.fails("celflow", "up", *words)
     assert str(port) in error and "--rest-port" in error
 
 
-def test_pages_and_health(house):
-    assert fetch(f"{house.dashboard_url}/_stcore/health") == "ok"
-    assert fetch(f"http://127.0.0.1:{house.ports[3]}/health") == "OK"
-    status = json.loads(fetch(f"http://127.0.0.1:{house.ports[1]}/v1/models/xception"))
+def test_pages_and_health(stack):
+    assert fetch(f"{stack.dashboard_url}/_stcore/health") == "ok"
+    assert fetch(f"http://127.0.0.1:{stack.ports[3]}/health") == "OK"
+    status = json.loads(fetch(f"http://127.0.0.1:{stack.ports[1]}/v1/models/xception"))
     states = {one["version"]: one["state"] for one in status["model_version_status"]}
     assert states == {"1": "AVAILABLE", "2": "AVAILABLE"}
 
 
-def test_sort(house, tmp_path):
-    house.reset()
+def test_sort(stack, tmp_path):
+    stack.reset()
     folder = tmp_path / "mixed"
     folder.mkdir()
     for number in range(3):
-        (folder / f"{number}.png").write_bytes(Path(house.picture).read_bytes())
+        (folder / f"{number}.png").write_bytes(Path(stack.picture).read_bytes())
     (folder / "rubbish.jpg").write_bytes(b"no picture")
-    done = house.celflow("sort", "xception", folder, "--out", tmp_path / "piles")
+    done = stack.celflow("sort", "xception", folder, "--out", tmp_path / "piles")
     assert "left out" in done.stdout and "rubbish.jpg" in done.stdout
     piles = {path.parent.name for path in (tmp_path / "piles").rglob("*.png")}
     assert len(piles) == 1 and piles <= {"cartoon", "photo", "unsure"}
 
 
-def test_predict(house):
-    house.reset()
-    done = house.celflow("predict", "colours", house.picture, "--json")
+def test_predict(stack):
+    stack.reset()
+    done = stack.celflow("predict", "colours", stack.picture, "--json")
     (answer,) = json.loads(done.stdout)
     assert answer["version"] == 1
     assert set(answer["scores"]) == {"cartoon", "photo"}
-    assert "cartoon" in house.celflow("predict", "xception", house.picture, house.picture).stdout
-    done = house.celflow("predict", "colours", house.picture, "--json", "--version", "canary")
+    assert "cartoon" in stack.celflow("predict", "xception", stack.picture, stack.picture).stdout
+    done = stack.celflow("predict", "colours", stack.picture, "--json", "--version", "canary")
     (answer,) = json.loads(done.stdout)
     assert (answer["version"], next(iter(answer["scores"]))) == (2, "photo")
 
 
-def test_what_a_user_can_get_wrong_is_one_line(house, tmp_path):
+def test_what_a_user_can_get_wrong_is_one_line(stack, tmp_path):
     rubbish = tmp_path / "rubbish.jpg"
     rubbish.write_text("no picture")
-    here = ["--server", house.server]
-    picture = house.picture
+    here = ["--server", stack.server]
+    picture = stack.picture
     for words, text in [
         (["predict", "xception", rubbish, *here], "rubbish.jpg"),
         (["predict", "xception", tmp_path / "none.jpg", *here], "none.jpg"),
@@ -134,36 +134,36 @@ def test_what_a_user_can_get_wrong_is_one_line(house, tmp_path):
         (["promote", "vgg", "1", *here], "no model 'vgg'"),
         (["rollback", "character_cnn", *here], "nothing to roll back to"),
     ]:
-        assert text in house.fails("celflow", *words)
-    house.run("celflow", "promote", code=2)
-    house.run("celflow", "predict", "xception", "--nonsense", code=2)
+        assert text in stack.fails("celflow", *words)
+    stack.run("celflow", "promote", code=2)
+    stack.run("celflow", "predict", "xception", "--nonsense", code=2)
 
 
-def answered_by(house, model: str, label: str = "stable") -> int:
-    done = house.celflow("predict", model, house.picture, "--json", "--version", label)
+def answered_by(stack, model: str, label: str = "stable") -> int:
+    done = stack.celflow("predict", model, stack.picture, "--json", "--version", label)
     return json.loads(done.stdout)[0]["version"]
 
 
-def test_promote_and_roll_back(house):
-    house.reset()
-    refused = house.celflow("promote", "colours", 2, code=1)
+def test_promote_and_roll_back(stack):
+    stack.reset()
+    refused = stack.celflow("promote", "colours", 2, code=1)
     assert "gate: failed" in refused.stdout and "--force" in refused.stderr
-    assert answered_by(house, "colours") == 1
+    assert answered_by(stack, "colours") == 1
 
-    done = house.celflow("promote", "colours", 2, "--force")
+    done = stack.celflow("promote", "colours", 2, "--force")
     assert "answers colours:stable with version 2" in done.stdout
-    assert answered_by(house, "colours") == 2
-    assert "champion" in house.run("celflow", "models").stdout
+    assert answered_by(stack, "colours") == 2
+    assert "champion" in stack.run("celflow", "models").stdout
 
-    done = house.celflow("rollback", "colours")
+    done = stack.celflow("rollback", "colours")
     assert "answers colours:stable with version 1" in done.stdout
-    assert answered_by(house, "colours") == 1
+    assert answered_by(stack, "colours") == 1
 
-    house.celflow("promote", "colours", 2, "--to", "challenger")
-    assert answered_by(house, "colours", "canary") == 2
+    stack.celflow("promote", "colours", 2, "--to", "challenger")
+    assert answered_by(stack, "colours", "canary") == 2
 
 
-def test_a_version_that_does_not_load_leaves_the_old_one(house):
+def test_a_version_that_does_not_load_leaves_the_old_one(stack):
     """Break the stored files of a new version, then try to promote it."""
     code = (
         "from pathlib import Path; from celflow import registry as r; import shutil;"
@@ -175,28 +175,28 @@ def test_a_version_that_does_not_load_leaves_the_old_one(house):
         "new, made = r.register('character_cnn', v.run_id, Path('broken'), 'broken', tags)\n"
         "print(new.version)"
     )
-    number = house.run("python", "-c", code).stdout.split()[-1]
-    words = ["promote", "character_cnn", number, "--force", "--server", house.server]
-    error = house.fails("celflow", *words)
+    number = stack.run("python", "-c", code).stdout.split()[-1]
+    words = ["promote", "character_cnn", number, "--force", "--server", stack.server]
+    error = stack.fails("celflow", *words)
     assert "nothing has changed" in error and f"character_cnn version {number}" in error
-    assert answered_by(house, "character_cnn") == 1
+    assert answered_by(stack, "character_cnn") == 1
     # Registered it is, as challenger; that stops nobody else's promotion.
-    done = house.celflow("promote", "colours", 1, "--force")
+    done = stack.celflow("promote", "colours", 1, "--force")
     assert f"left out: character_cnn version {number}" in done.stdout
     assert "answers colours:stable with version 1" in done.stdout
-    lines = house.run("celflow", "models").stdout.splitlines()
+    lines = stack.run("celflow", "models").stdout.splitlines()
     assert ["character_cnn", number] in [line.split()[:2] for line in lines]
     champion = (
         "import celflow.registry as r; print(r.with_alias('character_cnn', 'champion').version)"
     )
-    assert house.run("python", "-c", champion).stdout.split()[-1] == "1"
-    house.run("python", "-c", f"import celflow.registry as r; r.connect().delete_model_version("
+    assert stack.run("python", "-c", champion).stdout.split()[-1] == "1"
+    stack.run("python", "-c", f"import celflow.registry as r; r.connect().delete_model_version("
               f"'character_cnn', '{number}')")  # fmt: skip
 
 
 def test_a_service_that_dies_ends_the_house_and_is_named(trained, tmp_path):
-    """Kill the model server of a second house: `up` names its log and stops the others."""
-    second = House(trained.folder)
+    """Kill the model server of a second stack: `up` names its log and stops the others."""
+    second = Stack(trained.folder)
     second.up()
     try:
         found = subprocess.run(
@@ -213,7 +213,7 @@ def test_a_service_that_dies_ends_the_house_and_is_named(trained, tmp_path):
 
 
 def test_ctrl_c_stops_everything(trained):
-    third = House(trained.folder)
+    third = Stack(trained.folder)
     third.up()
     assert third.down() == 0
     for port in third.ports:

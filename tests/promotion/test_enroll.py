@@ -15,19 +15,22 @@ import tensorflow as tf
 from keras import layers
 from typer.testing import CliRunner
 
-from celflow import registry
+from celflow import manifest, registry
 from celflow.errors import UserError
 from celflow.images import read_image
 from celflow.params import load
 from cli import main
-from stages import clean, enroll, export, facecrop, gate, manifest, split
-from stages.models.character_embedding import UnitLength
-from stages.models.gallery import Encoder, Gallery, Recogniser, means
-from stages.models.graph import resize
-from stages.models.transfer import mirrored
+from promotion import enroll, gate, served_folder, serving_config
+from stages import clean, facecrop, split
+from stages.models.common.image_ops import resize
+from stages.models.common.saved_model import write_saved_model
+from stages.models.inception.cosine_layers import UnitLength
+from stages.models.inception.gallery import Gallery, mean_directions
+from stages.models.inception.recogniser import Encoder, Recogniser
+from stages.models.inception.transfer import mirrored
 
 from ..serving.model_server import Server
-from .conftest import ROOT, encoded, flat_drawing, grainy_photo
+from ..stages.conftest import ROOT, encoded, flat_drawing, grainy_photo
 
 pytestmark = pytest.mark.slow
 MODEL = "character_embedding"
@@ -57,10 +60,12 @@ def known(project) -> registry.RegisteredVersion:
         stage.run(params)
     train = manifest.read("characters")["train"]
     model = tiny_encoder()
-    gallery = Gallery(train.labels, means(model(pixels_of(train.paths)).numpy(), train.truth),
-                      sharpness=10.0, slope=10.0, threshold=0.5)  # fmt: skip
+    encodings = mean_directions(model(pixels_of(train.paths)).numpy(), train.truth)
+    gallery = Gallery(train.labels, encodings, sharpness=10.0, slope=10.0, threshold=0.5)
     recogniser = Recogniser(Encoder(model), SIDE, gallery)
-    card = export.write(recogniser, MODEL, "characters", train.labels, project.folder / "first")
+    card = write_saved_model(
+        recogniser, MODEL, "characters", train.labels, project.folder / "first"
+    )
     tags = {"task": "characters", "labels": json.dumps(train.labels), "data_hash": "1234"}
     with registry.run(MODEL) as active:
         run_id = active.info.run_id
@@ -137,14 +142,13 @@ def test_enroll_enroll_forget(project, known):
 
 
 def test_it_is_served(project, known, tmp_path):
-    from promotion import deploy
     from serving.client import Client
 
     cleo = new_faces(project, "cleo", 2)
     second, _ = enroll.enroll("cleo", cleo, known, load())
-    deploy.materialize(second)
+    served_folder.materialize(second)
     config = tmp_path / "models.config"
-    config.write_text(str(deploy.build_config({MODEL: {"challenger": 2}}, {})))
+    config.write_text(str(serving_config.build({MODEL: {"challenger": 2}}, {})))
     files = sorted(cleo.iterdir())
     with Server(tmp_path, f"--model_config_file={config}") as server, Client(server.address) as ask:
         pictures = [file.read_bytes() for file in files]
@@ -164,9 +168,9 @@ def test_by_command_and_the_same_content_is_the_same_version(project, known):
             text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
         ).stdout  # fmt: skip
 
-    said = celflow("enroll", "cleo", cleo)
-    assert "version 2, 4 faces of cleo (challenger)" in said
-    assert f"next: celflow promote {MODEL} 2" in said
+    printed = celflow("enroll", "cleo", cleo)
+    assert "version 2, 4 faces of cleo (challenger)" in printed
+    assert f"next: celflow promote {MODEL} 2" in printed
     assert "version 2, 4 faces of cleo (challenger)" in celflow("enroll", "cleo", cleo)
     assert "version 3, without cleo" in celflow("forget", "cleo", "--version", "2")
     assert [version.version for version in registry.versions(MODEL)] == [3, 2, 1]

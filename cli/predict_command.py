@@ -6,33 +6,29 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import pictures
+from cli import picture_files
 from cli.options import SERVER, Server
 
 
 def predict(
     model: Annotated[str, typer.Argument(help="A served model, such as xception.")],
-    files: pictures.Files,
-    version: pictures.VersionOption = None,
+    files: picture_files.Files,
+    version: picture_files.VersionOption = None,
     top: Annotated[int, typer.Option(help="Names to show for each picture.", min=1)] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     server: Server = SERVER,
 ) -> None:
-    """Ask a model about pictures; a table, or JSON. Character models are asked about each face."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
+    """Ask a classifier about pictures. Character models are asked about each face."""
     from serving.client import Client
 
-    named = [(str(file), pictures.read(file)) for file in files]
-    if pictures.wants_faces(model):
-        named = [cut for name, picture in named for cut in _faces(name, picture)]
-    chosen = pictures.version_or_label(version)
-    answers: list[dict[str, Any]] = []
+    pictures = [(str(file), picture_files.read(file)) for file in files]
+    if picture_files.takes_faces(model):
+        pictures = [face for name, data in pictures for face in _faces(name, data)]
+    chosen = picture_files.version_or_label(version)
+    answers: list[dict[str, Any]] = []  # as --json prints them
     with Client(server) as client:
-        for name, picture in named:
-            answer = client.predict(model, [picture], chosen)
+        for name, data in pictures:
+            answer = client.predict(model, [data], chosen)
             best = answer.classifications()[0]
             answers.append(
                 {
@@ -46,32 +42,40 @@ def predict(
             )
     if as_json:
         print(json.dumps(answers, indent=2, ensure_ascii=False))
-        return
+    else:
+        _print_table(answers)
+
+
+def _print_table(answers: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table("file", "answer", "others", "version", "ms")
-    for one in answers:
-        said = [f"{name} {score:.1%}" for name, score in one["scores"].items()]
-        if one["verdict"] not in one["scores"]:
-            said.insert(0, one["verdict"])
+    for answer in answers:
+        names = [f"{name} {score:.1%}" for name, score in answer["scores"].items()]
+        if answer["verdict"] not in answer["scores"]:  # "unsure"
+            names.insert(0, answer["verdict"])
         table.add_row(
-            escape(one["file"]),
-            escape(said[0]),
-            escape(", ".join(said[1:])),
-            str(one["version"]),
-            str(one["milliseconds"]),
+            escape(answer["file"]),
+            escape(names[0]),
+            escape(", ".join(names[1:])),
+            str(answer["version"]),
+            str(answer["milliseconds"]),
         )
     Console().print(table)
 
 
 def _faces(name: str, picture: bytes) -> list[tuple[str, bytes]]:
-    """The faces of a picture, named and cut as in training; the whole picture if there are none."""
+    """Name and PNG of each face of a picture, cropped as in training; else the whole picture."""
     from celflow.faces import crop, detect
     from celflow.images import encode_png, open_image
     from celflow.params import load
 
-    knobs = load().facecrop
+    config = load().facecrop
     pixels = open_image(picture).pixels
-    cascade = Path(knobs.cascade) if knobs.cascade else None
-    found = detect(pixels, cascade, knobs.detect_side, knobs.min_face)
+    cascade = Path(config.cascade) if config.cascade else None
+    found = detect(pixels, cascade, config.detect_side, config.min_face)
     if not found:
         return [(f"{name} (no face found)", picture)]
     return [

@@ -1,4 +1,4 @@
-"""How answers look: bars, the verdict at a glance, and what to do where there is no answer."""
+"""What several pages show: a verdict, score bars, and what to do where there is no answer."""
 
 import re
 from collections.abc import Sequence
@@ -6,22 +6,22 @@ from html import escape
 
 import streamlit as st
 
-from dashboard.server import Answer
+from dashboard.model_client import Answer
 from serving.client import ModelNotFound, ServerDown, ServerError, default_address
 
-Ranking = Sequence[tuple[str, float]]
+COLUMNS = (5, 7)  # widths of every page: the picture on the left, answers on the right
 
 
 def show_verdict(word: str, note: str, agreed: bool = True) -> None:
-    """Say the outcome in one big word, and how it came about in a small line."""
-    kind = "verdict" if agreed else "verdict split"
+    """Show the outcome in a large word, and in a small line how the models arrived at it."""
+    look = "verdict" if agreed else "verdict split"
     st.html(
-        f'<div class="{kind}"><b>{escape(word)}</b><span class="note">{escape(note)}</span></div>'
+        f'<div class="{look}"><b>{escape(word)}</b><span class="note">{escape(note)}</span></div>'
     )
 
 
-def show_bars(title: str, note: str, ranking: Ranking) -> None:
-    """One model's names and scores (0 to 1), the best first, as horizontal percentages."""
+def show_bars(title: str, note: str, ranking: Sequence[tuple[str, float]]) -> None:
+    """Show names and scores (0 to 1), the highest first, as horizontal bars in percent."""
     rows = "".join(_bar(name, score, first=i == 0) for i, (name, score) in enumerate(ranking))
     st.html(
         f'<div class="who"><b>{escape(title)}</b><span>{escape(note)}</span></div>'
@@ -30,41 +30,44 @@ def show_bars(title: str, note: str, ranking: Ranking) -> None:
 
 
 def note(answer: Answer) -> str:
-    """Which version answered, and how fast."""
+    """Which version answered, and how long it took."""
     return f"version {answer.version} · {answer.milliseconds:.1f} ms"
 
 
 def show_error(error: ServerError, model: str, version: int | str = "stable") -> None:
-    """Say why a model gave no answer, and what to do about it."""
+    """Show why a model gave no answer, and what to do about it."""
     if isinstance(error, ServerDown):
         st.error(
-            f"**The model server is down.** Nothing answers at {plain(default_address())}. "
+            f"**The model server is down.** Nothing answers at {escaped(default_address())}. "
             "Start everything with `celflow up`, or the server alone with `celflow serve`.",
             icon=":material/cloud_off:",
         )
     elif isinstance(error, ModelNotFound) and version == "stable":
         st.warning(
-            f"**{plain(model)} is not served yet.** Run `dvc repro`, then `celflow deploy`.",
+            f"**{escaped(model)} is not served yet.** Run `dvc repro`, then `celflow deploy`.",
             icon=":material/hourglass_empty:",
         )
     elif isinstance(error, ModelNotFound):
         st.warning(
-            f"**{plain(model)}: {plain(label(version))} is not served.** "
+            f"**{escaped(model)}: {escaped(label(version))} is not served.** "
             "Choose another version, or run `celflow deploy`.",
             icon=":material/hourglass_empty:",
         )
     else:
-        st.error(f"**{plain(model)} gave no answer.** {plain(str(error))}", icon=":material/error:")
+        st.error(
+            f"**{escaped(model)} gave no answer.** {escaped(str(error))}",
+            icon=":material/error:",
+        )
 
 
 def label(version: int | str) -> str:
-    """A version's name for people."""
-    people = {"stable": "stable (champion)", "canary": "canary (challenger)"}
-    return people.get(str(version), f"version {version}")
+    """How a version number or label is shown."""
+    labels = {"stable": "stable (champion)", "canary": "canary (challenger)"}
+    return labels.get(str(version), f"version {version}")
 
 
-def plain(text: str) -> str:
-    """`text` so that Markdown shows it as it is."""
+def escaped(text: str) -> str:
+    """`text` with Markdown's special characters escaped."""
     return re.sub(r"([\\`*_{}\[\]()#+!~|:$<>&])", r"\\\1", text)
 
 

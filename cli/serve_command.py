@@ -23,7 +23,7 @@ from cli.options import (
 def serve(
     flags: Annotated[
         list[str] | None,
-        typer.Argument(help="After --: more flags of tensorflow_model_server."),
+        typer.Argument(help="After --: further flags for tensorflow_model_server."),
     ] = None,
     backend: Backend = BACKEND,
     host: Host = HOST,
@@ -33,12 +33,13 @@ def serve(
         bool, typer.Option("--dry-run", help="Print the server's command line and stop.")
     ] = False,
 ) -> None:
-    """Start the model server with what the registry says; Ctrl-C stops it."""
-    from promotion import deploy
+    """Start the model server with the versions in the registry; Ctrl-C stops it."""
+    from promotion import deploy, serving_config
     from serving import backends
     from serving.client import Client
 
-    start = backends.launch(backend, host, grpc_port, rest_port, deploy.CONFIG, flags or ())
+    config = serving_config.MODELS_CONFIG
+    start = backends.launch(backend, host, grpc_port, rest_port, config, flags or ())
     if start.note:
         print(f"note: {start.note}", file=sys.stderr)
     if dry_run:

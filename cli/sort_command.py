@@ -1,4 +1,4 @@
-"""`celflow sort`: a folder of pictures into a folder for each answer."""
+"""`celflow sort`: a folder of pictures into a folder for each verdict."""
 
 import shutil
 from collections import Counter
@@ -9,31 +9,35 @@ from typing import Annotated
 import typer
 
 from celflow.errors import UserError
-from cli import pictures
+from cli import picture_files
 from cli.options import SERVER, Server
 
 
 def sort(
     model: Annotated[str, typer.Argument(help="A served model, such as photo_inception.")],
     folder: Annotated[Path, typer.Argument(help="Pictures, also in sub-folders.")],
-    out: Annotated[Path, typer.Option(help="New folder for the piles.")] = Path("sorted"),
-    version: pictures.VersionOption = None,
+    out: Annotated[
+        Path, typer.Option(help="New folder, which gets a sub-folder for each verdict.")
+    ] = Path("sorted"),
+    version: picture_files.VersionOption = None,
     move: Annotated[bool, typer.Option("--move", help="Move files instead of copying.")] = False,
     server: Server = SERVER,
 ) -> None:
-    """Sort pictures into piles: cartoon, photo, and unsure where the model can't tell."""
+    """Sort pictures into folders by verdict: cartoon, photo, or unsure."""
     from rich.console import Console
     from rich.table import Table
     from tqdm import tqdm
 
     from serving.client import BadInput, Client
 
-    if pictures.wants_faces(model):
-        raise UserError(f"{model} tells faces, not pictures: sort takes cartoon-or-photo models")
+    if picture_files.takes_faces(model):
+        raise UserError(
+            f"{model} classifies faces, not whole pictures: sort takes cartoon-or-photo models"
+        )
     if not folder.is_dir():
         raise UserError(f"no folder {folder}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is there already: name a new folder with --out")
+        raise UserError(f"{out} exists already: name a new folder with --out")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     if not files:
         raise UserError(f"{folder} is empty")
@@ -44,15 +48,15 @@ def sort(
     def contents() -> Iterator[bytes]:
         for file in tqdm(files, "sort"):
             try:
-                data = pictures.read(file)
+                data = picture_files.read(file)
             except UserError as error:
                 left_out.append(str(error))
                 continue
             sent.append(file)
             yield data
 
-    piles: Counter[str] = Counter()
-    chosen = pictures.version_or_label(version)
+    counts: Counter[str] = Counter()
+    chosen = picture_files.version_or_label(version)
     with Client(server) as client:
         for number, answer in enumerate(client.predict_many(model, contents(), chosen)):
             file = sent[number]
@@ -63,10 +67,10 @@ def sort(
             target = out / verdict / file.relative_to(folder)
             target.parent.mkdir(parents=True, exist_ok=True)
             (shutil.move if move else shutil.copy2)(file, target)
-            piles[verdict] += 1
+            counts[verdict] += 1
     for line in left_out:
         print(f"left out: {line}")
-    table = Table("pile", "pictures")
-    for verdict, count in piles.most_common():
+    table = Table("folder", "pictures")
+    for verdict, count in counts.most_common():
         table.add_row(str(out / verdict), str(count))
     Console().print(table)

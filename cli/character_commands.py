@@ -1,0 +1,67 @@
+"""`celflow enroll`, `forget`: the characters that a recogniser knows."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from celflow.errors import UserError
+
+if TYPE_CHECKING:
+    from celflow.registry import RegisteredVersion
+
+MODEL = "character_embedding"
+
+BaseVersion = Annotated[
+    int | None,
+    typer.Option("--version", help="The version to start from.", show_default="the champion"),
+]
+
+
+def enroll(
+    name: Annotated[str, typer.Argument(help="The character's name, as answers will show it.")],
+    folder: Annotated[Path, typer.Argument(help="A few pictures of that character.")],
+    version: BaseVersion = None,
+) -> None:
+    """Add a character to the recogniser from a few pictures, without training.
+
+    The result is a new version of character_embedding, registered as challenger. To add several
+    characters, pass the number of the new version as --version the next time.
+    """
+    from celflow import params
+    from promotion import enroll
+
+    made, left_out = enroll.enroll(name, folder, _base(version), params.load())
+    for line in left_out:
+        print(f"left out: {line}")
+    _report(made, f"{made.tags['faces']} faces of {name}")
+
+
+def forget(
+    name: Annotated[str, typer.Argument(help="A character that the recogniser knows.")],
+    version: BaseVersion = None,
+) -> None:
+    """Remove a character from the recogniser, whether enrolled or trained.
+
+    The result is a new version of character_embedding, registered as challenger.
+    """
+    from promotion import enroll
+
+    _report(enroll.forget(name, _base(version)), f"without {name}")
+
+
+def _base(version: int | None) -> "RegisteredVersion":
+    from celflow import registry
+
+    if version is not None:
+        return registry.get(MODEL, version)
+    champion = registry.with_alias(MODEL, registry.CHAMPION)
+    if champion is None:
+        raise UserError(f"the registry has no champion of {MODEL}: run `dvc repro`")
+    return champion
+
+
+def _report(version: "RegisteredVersion", change: str) -> None:
+    aliases = ", ".join(version.aliases) or "no alias"
+    print(f"{MODEL} version {version.version}, {change} ({aliases})")
+    print(f"next: celflow promote {MODEL} {version.version}")

@@ -1,0 +1,98 @@
+"""Faces in a picture: found once, drawn in as numbered boxes, and cut out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import streamlit as st
+from PIL import Image, ImageDraw, ImageFont
+
+from celflow.faces import Box, crop_box, detect
+from celflow.images import shrink
+from celflow.params import FacecropConfig
+from dashboard.picture_input import Picture
+from dashboard.widgets import escaped
+
+ACCENT = (14, 124, 123)  # theme.primaryColor
+
+_one_at_a_time = Lock()  # a face detector must not be used by two visitors at once
+
+
+def show(picture: Picture, boxes: Sequence[Box] = ()) -> None:
+    """Show the picture with boxes numbered from 1, and a line about the file."""
+    if list(boxes) == [whole(picture)]:
+        boxes = []  # a frame around everything says nothing
+    height, width = picture.pixels.shape[:2]
+    # at most 440 px high on the page, and at most three times its size
+    shown = max(1, round(width * min(440 / height, 480 / width, 3)))
+    with st.container(key="picture", gap="xsmall"):
+        st.image(_marked(picture.pixels, boxes, shown), width=shown)
+        st.caption(f"{escaped(picture.name)} · {width} × {height} · {picture.format}")
+
+
+def faces_of(picture: Picture, config: FacecropConfig) -> list[Box]:
+    """The crop of each face in the picture, with its margin, the largest face first.
+
+    Where the data are faces already (`facecrop.detector: none`), that is the whole picture.
+
+    Raises:
+        UserError: `facecrop.cascade` in params.yaml names no cascade.
+    """
+    if config.detector == "none":
+        return [whole(picture)]
+    return _faces(
+        picture.data,
+        picture.pixels,
+        Path(config.cascade) if config.cascade else None,
+        config.detect_side,
+        config.min_face,
+    )
+
+
+def whole(picture: Picture) -> Box:
+    """All of the picture."""
+    height, width = picture.pixels.shape[:2]
+    return Box(0, 0, width, height)
+
+
+def cut(picture: Picture, box: Box) -> np.ndarray:
+    """uint8 [h, w, 3]: the part of the picture in the box."""
+    return picture.pixels[box.y : box.y + box.h, box.x : box.x + box.w]
+
+
+@st.cache_data(max_entries=64, show_spinner="Looking for faces …")
+def _faces(
+    data: bytes, _pixels: np.ndarray, cascade: Path | None, detect_side: int, min_face: int
+) -> list[Box]:
+    height, width = _pixels.shape[:2]
+    with _one_at_a_time:
+        found = detect(_pixels, cascade, detect_side, min_face)
+    return [crop_box(face, width, height) for face in found]
+
+
+def _marked(pixels: np.ndarray, boxes: Sequence[Box], shown: int) -> np.ndarray:
+    """uint8: the picture with numbered boxes; lines are equally thick whatever its size.
+
+    shown: its width on the page in px; twice as many pixels are kept at most, for fine screens.
+    """
+    height, width = pixels.shape[:2]
+    side = round(2 * shown * max(1, height / width))
+    small = shrink(pixels, side)
+    if not boxes:
+        return small
+    if width < shown:  # too few pixels for lines and numbers
+        small = np.asarray(Image.fromarray(small).resize((shown, round(shown * height / width))))
+    scale = small.shape[1] / width
+    unit = small.shape[1] / shown  # a pixel on the page
+    canvas = Image.fromarray(small)
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(size=round(15 * unit))
+    for number, box in enumerate(boxes, start=1):
+        left, top = box.x * scale, box.y * scale
+        right, bottom = left + box.w * scale - 1, top + box.h * scale - 1
+        draw.rectangle((left, top, right, bottom), outline=ACCENT, width=max(2, round(3 * unit)))
+        plate = (left, top, left + 22 * unit, top + 22 * unit)
+        draw.rectangle(plate, fill=ACCENT)
+        draw.text((left + 11 * unit, top + 11 * unit), str(number), "white", font, anchor="mm")
+    return np.asarray(canvas)

@@ -1,0 +1,136 @@
+"""Page: two models, or two versions of one model, on the same picture."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from celflow import params
+from celflow.faces import Box
+from celflow.images import encode_png, shrink
+from celflow.params import Params
+from dashboard import face_boxes, model_client, picture_input, widgets
+from dashboard.model_client import Answer, Outcome
+from dashboard.picture_input import Picture
+from serving.client import ServerDown, ServerError
+
+TOP = 5  # names shown for each model
+MAX_SIDE = 512  # px; larger pictures are shrunk to this before an image model gets them
+
+
+def page() -> None:
+    """Whether both answers agree, which versions gave them, and how fast."""
+    config = params.load()
+    st.title("Compare")
+    picture = picture_input.choose(config.data)
+    if picture is None:
+        return
+    left, right = st.columns(widgets.COLUMNS, gap="medium")
+    with right:
+        chosen = _choose_two(config)
+    if chosen is None:
+        return
+    task = config.task(chosen[0][0])
+    data = picture.data
+    boxes: list[Box] = []
+    if task == "characters":
+        boxes = face_boxes.faces_of(picture, config.facecrop)
+        with right:
+            data = encode_png(face_boxes.cut(picture, _choose_face(boxes, picture)))
+    with left:
+        face_boxes.show(picture, boxes)
+    if task not in params.CLASSIFICATION_TASKS:
+        with right:
+            _show_drawings(chosen, encode_png(shrink(picture.pixels, MAX_SIDE)))
+        return
+    # One after the other, so that neither is slowed down by the other.
+    outcomes = [
+        (model, version, model_client.classify(model, [data], version)) for model, version in chosen
+    ]
+    with right:
+        _show(outcomes)
+
+
+def _show_drawings(chosen: Sequence[tuple[str, int | str]], picture: bytes) -> None:
+    for column, (model, version) in zip(st.columns(2, gap="medium"), chosen, strict=True):
+        with column:
+            try:
+                data, note = model_client.draw(model, picture, {}, version)
+            except ServerError as error:
+                widgets.show_error(error, model, version)
+                continue
+            st.image(data, caption=f"{model}, {note}")
+
+
+def _choose_two(config: Params) -> list[tuple[str, int | str]] | None:
+    models = list(config.models)
+    columns = st.columns(2, gap="medium")
+    try:
+        with columns[0]:
+            first = st.selectbox("Model", models, key="model-a")
+            version_a = _choose_version(first, "version-a", newest=False)
+        candidates = model_client.models_of(config.task(first))
+        other = next((model for model in candidates if model != first), first)
+        with columns[1]:
+            # The key names the first model, because its task decides which models are on offer.
+            second = st.selectbox(
+                "Compare with", candidates, candidates.index(other), key=f"model-b-{first}"
+            )
+            version_b = _choose_version(second, "version-b", newest=second == first)
+    except ServerDown as error:
+        widgets.show_error(error, "")
+        return None
+    return [(first, version_a), (second, version_b)]
+
+
+def _choose_version(model: str, key: str, newest: bool) -> int | str:
+    numbers = model_client.available_versions(model)
+    options: list[int | str] = ["stable", "canary", *numbers]
+    index = 2 if newest and numbers else 0
+    return st.selectbox("Version", options, index, widgets.label, key=f"{key}-{model}")
+
+
+def _choose_face(boxes: Sequence[Box], picture: Picture) -> Box:
+    if not boxes:
+        st.caption("No face was found: the models get the whole picture instead.")
+        return face_boxes.whole(picture)
+    if len(boxes) == 1:
+        return boxes[0]
+    numbers = range(len(boxes))
+    number = st.selectbox("Face", numbers, format_func=lambda n: f"Face {n + 1}", key="face")
+    return boxes[number]
+
+
+def _show(outcomes: Sequence[tuple[str, int | str, Outcome]]) -> None:
+    down = next((outcome for *_, outcome in outcomes if isinstance(outcome, ServerDown)), None)
+    if down is not None:
+        widgets.show_error(down, "")
+        return
+    found = [outcome for *_, outcome in outcomes if isinstance(outcome, Answer)]
+    if len(found) == len(outcomes):
+        with st.container(key="agreement"):
+            _show_agreement(*found)
+    for side, column, (model, version, outcome) in zip(
+        "ab", st.columns(2, gap="medium"), outcomes, strict=True
+    ):
+        with column, st.container(key=f"answer-{side}"):
+            if not isinstance(outcome, Answer):
+                widgets.show_error(outcome, model, version)
+                continue
+            widgets.show_bars(model, widgets.note(outcome), outcome.rankings[0][:TOP])
+
+
+def _show_agreement(a: Answer, b: Answer) -> None:
+    name_a, name_b = a.verdicts[0], b.verdicts[0]
+    if (a.model, a.version) == (b.model, b.version):
+        widgets.show_verdict(f"Both say {name_a}", "it is the same version on both sides")
+    elif name_a == name_b:
+        widgets.show_verdict(f"Both say {name_a}", "they agree")
+    else:
+        note = f"{name_a} on the left, {name_b} on the right"
+        widgets.show_verdict("They disagree", note, agreed=False)
+
+
+if __name__ == "__main__":  # Streamlit runs this file where its address is the first to be opened
+    from dashboard.app import main
+
+    main()

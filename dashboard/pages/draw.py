@@ -1,0 +1,91 @@
+"""Page: a photo as a drawing, a drawing as a sketch, and the cartoonizer's representations."""
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+import streamlit as st
+
+from celflow import params
+from celflow.images import encode_png, open_image, shrink
+from dashboard import face_boxes, model_client, picture_input, representations, widgets
+from dashboard.picture_input import Picture
+from serving.client import STYLES, ServerError
+
+MAX_SIDE = 768  # px; larger pictures are shrunk to this, so that the page stays quick
+SLIDERS = {
+    "sharpness": "How closely lines follow the photo's edges.",
+    "abstraction": "How much detail is removed before the photo is drawn.",
+}
+REPRESENTATIONS = ("Surface", "Structure", "Texture")
+
+
+def page() -> None:
+    """What the image models draw from a picture."""
+    config = params.load()
+    st.title("Draw")
+    picture = picture_input.choose(config.data)
+    if picture is None:
+        return
+    small = shrink(picture.pixels, MAX_SIDE)
+    left, right = st.columns(widgets.COLUMNS, gap="medium")
+    with left:
+        face_boxes.show(picture)
+        styles = {
+            name: st.slider(name.capitalize(), 0.0, 1.0, STYLES[name], help=text)
+            for name, text in SLIDERS.items()
+        }
+    with right:
+        drawn = _show("cartoonize", small, picture, styles)
+        _show("sketch", small, picture, {})
+    if drawn is not None:
+        _show_white_box(drawn)
+
+
+def _show(
+    task: params.Task, pixels: np.ndarray, picture: Picture, styles: dict[str, float]
+) -> np.ndarray | None:
+    """Show what the task's models draw; returns the first drawing, uint8 [H, W, 3]."""
+    first = None
+    for model in model_client.models_of(task):
+        with st.container(key=f"drawn-{model}"):
+            try:
+                data, note = model_client.draw(model, encode_png(pixels), styles)
+            except ServerError as error:
+                widgets.show_error(error, model)
+                continue
+            st.html(f'<div class="who"><b>{escape(model)}</b><span>{note}</span></div>')
+            st.image(data)
+            name = f"{picture.name.rsplit('.', 1)[0]}-{model}.png"
+            st.download_button("Save as PNG", data, name, "image/png", key=f"save-{model}")
+            if first is None:
+                first = open_image(data).pixels
+    return first
+
+
+def _show_white_box(drawn: np.ndarray) -> None:
+    with st.container(key="white-box"):
+        st.subheader("The white box")
+        st.caption(
+            "The drawing's surface, structure and texture: each has its own loss in the training."
+        )
+        for column, name, image in zip(
+            st.columns(3, gap="medium"), REPRESENTATIONS, _representations(drawn), strict=True
+        ):
+            with column:
+                st.image(image, caption=name)
+
+
+@st.cache_data(max_entries=8, show_spinner="Computing the representations …")
+def _representations(drawn: np.ndarray) -> Sequence[np.ndarray]:
+    return (
+        representations.surface(drawn),
+        representations.structure(drawn),
+        representations.texture(drawn),
+    )
+
+
+if __name__ == "__main__":  # Streamlit runs this file where its address is the first to be opened
+    from dashboard.app import main
+
+    main()

@@ -1,0 +1,103 @@
+"""Page: one picture, and what every classifier answers."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from celflow import params
+from celflow.faces import Box
+from celflow.images import encode_png
+from celflow.metrics import UNSURE
+from dashboard import face_boxes, model_client, picture_input, widgets
+from dashboard.model_client import Answer
+from dashboard.picture_input import Picture
+from serving.client import ServerDown
+
+TOP = 3  # names shown for each face
+
+
+def page() -> None:
+    """Is it a cartoon or a photograph, and who is in it?"""
+    config = params.load()
+    st.title("Try it")
+    picture = picture_input.choose(config.data)
+    if picture is None:
+        return
+    left, right = st.columns(widgets.COLUMNS, gap="medium")
+    characters = model_client.models_of("characters")
+    boxes = face_boxes.faces_of(picture, config.facecrop) if characters else []
+    with left:
+        face_boxes.show(picture, boxes)
+    with right:
+        up = _cartoon_or_photo(picture)
+        if up and characters:
+            _who_is_it(picture, boxes, characters)
+
+
+def _cartoon_or_photo(picture: Picture) -> bool:
+    """Show the answers of this task's models. False where the server is down, which is shown."""
+    outcomes = model_client.classify_by_all(
+        model_client.models_of("cartoon_or_photo"), [picture.data]
+    )
+    if not outcomes:
+        return True
+    with st.container(key="cartoon-or-photo"):
+        st.subheader("Cartoon or photo?")
+        for model, outcome in outcomes.items():
+            if isinstance(outcome, ServerDown):
+                widgets.show_error(outcome, model)
+                return False
+        _verdict([outcome for outcome in outcomes.values() if isinstance(outcome, Answer)])
+        for model, outcome in outcomes.items():
+            if isinstance(outcome, Answer):
+                widgets.show_bars(model, widgets.note(outcome), outcome.rankings[0])
+            else:
+                widgets.show_error(outcome, model)
+    return True
+
+
+def _verdict(found: Sequence[Answer]) -> None:
+    if not found:
+        return
+    votes = {answer.model: answer.verdicts[0] for answer in found}
+    verdicts = {*votes.values()}
+    if len(verdicts) > 1:
+        sure = verdicts - {UNSURE}
+        word = "The models disagree" if len(sure) > 1 else sure.pop()
+        note = ", ".join(f"{model} says {verdict}" for model, verdict in votes.items())
+        widgets.show_verdict(word.capitalize(), note, agreed=False)
+        return
+    notes = {1: f"{found[0].model} says so", 2: "both models agree"}
+    note = notes.get(len(votes), f"all {len(votes)} models agree")
+    widgets.show_verdict(verdicts.pop().capitalize(), note, agreed=UNSURE not in votes.values())
+
+
+def _who_is_it(picture: Picture, boxes: Sequence[Box], models: Sequence[str]) -> None:
+    with st.container(key="who-is-it"):
+        st.subheader("Who is it?")
+        if not boxes:
+            st.info("No face was found in this picture.", icon=":material/face_retouching_off:")
+            if not st.toggle("Use the whole picture as the face", key="whole"):
+                return
+            boxes = [face_boxes.whole(picture)]
+        model = models[0]
+        if len(models) > 1:
+            model = st.selectbox("Model", models, key="character-model")
+        faces = [face_boxes.cut(picture, box) for box in boxes]
+        outcome = model_client.classify(model, [encode_png(face) for face in faces])
+        if not isinstance(outcome, Answer):
+            widgets.show_error(outcome, model)
+            return
+        st.caption(f"{widgets.escaped(model)}, {widgets.note(outcome)}")
+        for number, (face, ranking) in enumerate(zip(faces, outcome.rankings, strict=True), 1):
+            with st.container(key=f"face-{number}", border=True, horizontal=True, gap="medium"):
+                height, width = face.shape[:2]
+                st.image(face, width=max(1, round(96 * min(1, width / height))))
+                with st.container():
+                    widgets.show_bars(f"Face {number}: {ranking[0][0]}", "", ranking[:TOP])
+
+
+if __name__ == "__main__":  # Streamlit runs this file where its address is the first to be opened
+    from dashboard.app import main
+
+    main()
