@@ -43,5 +43,10 @@ class Deadline:
             )
 
 
+def deadline_passed() -> StatusError:
+    """The error of a request whose deadline passed before its answer was there."""
+    return StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed")
+
+
 NO_DEADLINE = Deadline()
 """For requests without a deadline, such as warm-up requests."""

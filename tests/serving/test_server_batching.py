@@ -25,15 +25,17 @@ class Doubling:
 
     def __init__(self, **parameters: Any) -> None:
         self.batches: list[list[float]] = []
+        self.expiries: list[float] = []
         self.gate = threading.Event()
         self.gate.set()
         self.batcher = Batcher(BatchingOptions(**{"num_batch_threads": 1, **parameters}))
         self.queue = self.batcher.queue(self.run)
 
-    def run(self, inputs: Any) -> dict[str, Any]:
+    def run(self, inputs: Any, deadline: Deadline) -> dict[str, Any]:
         self.gate.wait(10)
         x = inputs["x"]
         self.batches.append(x.ravel().tolist())
+        self.expiries.append(deadline.expires)
         if (x < 0).any():
             raise invalid("a value is negative")
         return {"y": 2 * x}
@@ -156,7 +158,7 @@ def test_timeout_waits_for_company() -> None:
 
 
 def test_outputs_without_a_row_each_are_refused() -> None:
-    queue = Batcher(BatchingOptions()).queue(lambda inputs: {"y": np.float32([1, 2, 3])})
+    queue = Batcher(BatchingOptions()).queue(lambda inputs, deadline: {"y": np.float32([1, 2, 3])})
     with pytest.raises(StatusError, match="0th dimension") as refusal:
         queue({"x": np.float32([1])}, NO_DEADLINE)
     assert refusal.value.code == grpc.StatusCode.FAILED_PRECONDITION
@@ -166,7 +168,7 @@ def test_a_bug_reaches_the_caller_and_the_threads_live_on() -> None:
     batcher = Batcher(BatchingOptions(num_batch_threads=1))
     calls = []
 
-    def run(inputs: Any) -> Any:
+    def run(inputs: Any, deadline: Deadline) -> Any:
         calls.append(1)
         return inputs["no"] if len(calls) == 1 else inputs
 
@@ -182,16 +184,21 @@ def test_queues_take_turns() -> None:
     order: list[str] = []
 
     def named(name: str) -> Queue:
-        def run(inputs: Any) -> Any:
+        def run(inputs: Any, deadline: Deadline) -> Any:
             order.append(name)
             return inputs
 
         return doubling.batcher.queue(run)
 
     busy, quiet = named("busy"), named("quiet")
+    blocked = doubling.batcher.queue(
+        lambda inputs, deadline: inputs if doubling.gate.wait(9) else {}
+    )
     one = {"x": np.float32([1])}
     first = doubling.hold()
-    with ThreadPoolExecutor(4) as threads:
+    with ThreadPoolExecutor(5) as threads:
+        threads.submit(blocked, one, NO_DEADLINE)  # by the spare thread
+        until(lambda: blocked.running == 1)
         for queue in (busy, busy, busy, quiet):
             before = queue.rows
             threads.submit(queue, one, NO_DEADLINE)
@@ -239,3 +246,28 @@ def test_wrong_parameters(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(UserError, match=words) as refusal:
         read(str(path))
     assert "\n" not in str(refusal.value)
+
+
+def test_a_batch_ends_when_the_last_of_its_requests_gives_up() -> None:
+    doubling = Doubling()
+    soon, late = Deadline(time.monotonic() + 50), Deadline(time.monotonic() + 99)
+    asks = [lambda: doubling.ask(1, deadline=soon), lambda: doubling.ask(2, deadline=late)]
+    assert together(doubling, asks) == [[2], [4]]
+    doubling.ask(3)
+    assert doubling.expiries[1:] == [late.expires, NO_DEADLINE.expires]
+
+
+def test_a_slow_queue_delays_no_other() -> None:
+    """All threads are busy with one signature: another still gets an answer at once."""
+    slow = Doubling(num_batch_threads=2, max_execution_batch_size=1)
+    quick = slow.batcher.queue(lambda inputs, deadline: {"y": inputs["x"]})
+    slow.gate.clear()
+    with ThreadPoolExecutor(8) as threads:
+        waiting = [threads.submit(slow.ask, 1) for _ in range(8)]
+        until(lambda: slow.queue.running == 2)
+        for value in range(20):
+            deadline = Deadline(time.monotonic() + 2)
+            assert quick({"x": np.float32([value])}, deadline)["y"].tolist() == [value]
+        assert slow.queue.running == 2, "a spare thread is for other queues"
+        slow.gate.set()
+        assert [answer.result() for answer in waiting] == [[2]] * 8

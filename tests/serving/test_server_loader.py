@@ -1,13 +1,15 @@
 """From a folder to a servable: which file is taken, and its warm-up."""
 
+import time
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 
 from serving.protos import prediction_log_pb2
-from serving.server.deadline import NO_DEADLINE
+from serving.server.deadline import NO_DEADLINE, Deadline
 from serving.server.status import StatusError
 
 from .model_server import Repository
@@ -125,8 +127,17 @@ def test_what_a_signature_may_take_and_give(tmp_path: Path) -> None:
     for kind in kinds:
         for values in ([0, 1], []):
             x = np.array(values).astype(kind.as_numpy_dtype)
-            y = loaded[kind.name].run({"x": x})["y"]
+            y = loaded[kind.name].run({"x": x}, NO_DEADLINE)["y"]
             assert (y.dtype, y.tolist()) == (x.dtype, x.tolist())
-    found = loaded["look"].run({"x": np.array([b"b", b"\xff"], object)})
+    found = loaded["look"].run({"x": np.array([b"b", b"\xff"], object)}, NO_DEADLINE)
     assert found["y"].tolist() == [1, -1]
-    assert loaded["nothing"].run({}) == {"y": 1, "z": 1}
+    assert loaded["nothing"].run({}, NO_DEADLINE) == {"y": 1, "z": 1}
+
+
+def test_a_deadline_stops_the_graph(saved_models: Path) -> None:
+    servable = load(saved_models / "slow")
+    started = time.monotonic()
+    with pytest.raises(StatusError) as refusal:
+        servable.run("", {"seconds": np.float32(20)}, [], Deadline(started + 0.5))
+    assert refusal.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert time.monotonic() - started < 5

@@ -5,7 +5,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +21,19 @@ from serving.protos import (
     prediction_service_pb2,
     prediction_service_pb2_grpc,
 )
+from serving.server.api.byte_budget import ByteBudget
+from serving.server.api.call_pool import CallPool
 from serving.server.api.handlers import QUEUE_PER_THREAD, Handlers
 from serving.server.api.reject_malformed import RejectMalformed
 from serving.server.deadline import Deadline
 from serving.server.status import StatusError
 
 log = logging.getLogger(__name__)
+
+MAX_STREAMS = 100
+"""Calls that a client may have open over one connection; it keeps further ones back."""
+
+HEALTH_THREADS = 4
 
 _SERVICES = [
     prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name,
@@ -46,6 +52,7 @@ class Options:
         credentials: for TLS; None for plain text.
         channel_arguments: of gRPC; they override this server's own.
         health: whether to offer gRPC's health service.
+        silent_seconds: how long a call, or a new connection, may be open before it says anything.
     """
 
     address: str
@@ -54,6 +61,7 @@ class Options:
     credentials: grpc.ServerCredentials | None = None
     channel_arguments: Sequence[tuple[str, int | str]] = ()
     health: bool = False
+    silent_seconds: float = 30.0
 
 
 class GrpcServer:
@@ -66,18 +74,20 @@ class GrpcServer:
         UserError: it cannot listen there.
     """
 
-    def __init__(self, handlers: Handlers, options: Options) -> None:
-        threads = options.threads
+    def __init__(self, handlers: Handlers, options: Options, budget: ByteBudget) -> None:
+        max_calls = options.threads * (1 + QUEUE_PER_THREAD)
         arguments: dict[str, int | str] = {
             "grpc.so_reuseport": 0,  # otherwise a second server takes half of the requests
             "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
             "grpc.max_send_message_length": -1,
+            "grpc.max_concurrent_streams": max(MAX_STREAMS, max_calls),
+            "grpc.server_handshake_timeout_ms": round(1000 * options.silent_seconds),
+            "grpc.keepalive_time_ms": 60_000,  # finds clients that are gone without a word
             **dict(options.channel_arguments),
         }
         self._server = grpc.server(
-            ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
+            CallPool(options.threads, max_calls, options.silent_seconds, budget),
             interceptors=[RejectMalformed()],
-            maximum_concurrent_rpcs=threads * (1 + QUEUE_PER_THREAD),
             options=list(arguments.items()),
         )
         names = [*_SERVICES, reflection.SERVICE_NAME]
@@ -86,7 +96,9 @@ class GrpcServer:
             # Each watcher occupies a thread: not one of those that answer requests.
             self._health = health.HealthServicer(
                 experimental_non_blocking=True,
-                experimental_thread_pool=ThreadPoolExecutor(4, thread_name_prefix="health"),
+                experimental_thread_pool=CallPool(
+                    HEALTH_THREADS, max_calls, options.silent_seconds, budget
+                ),
             )
             self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

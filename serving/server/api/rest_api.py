@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import unquote
 
 import grpc
@@ -17,13 +18,14 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.limits import MAX_MESSAGE_BYTES
 from serving.protos import model_pb2
+from serving.server.api.byte_budget import ByteBudget
 from serving.server.api.handlers import QUEUE_PER_THREAD, Handlers
 from serving.server.api.rest_endpoints import (
     JsonObject,
@@ -31,6 +33,7 @@ from serving.server.api.rest_endpoints import (
     RestEndpoints,
     body_too_large,
 )
+from serving.server.api.rest_protocol import Arrivals
 from serving.server.deadline import Deadline
 from serving.server.status import StatusError, invalid
 
@@ -56,6 +59,7 @@ _HTTP_STATUS = {
 }
 
 AsyncEndpoint = Callable[[Request], Awaitable[Response]]
+BodyEndpoint = Callable[[Request, bytearray], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Options:
 
     Attributes:
         threads: requests that run at a time.
-        timeout_seconds: how long a request may take, from the end of its body.
+        timeout_seconds: how long a request may take to arrive, to be answered, to be read.
         metrics_path: where Prometheus finds the metrics; None for nowhere.
     """
 
@@ -76,11 +80,18 @@ class Options:
 class RestServer:
     """The REST server on a socket that already listens."""
 
-    def __init__(self, handlers: Handlers, listener: socket.socket, options: Options) -> None:
+    def __init__(
+        self, handlers: Handlers, listener: socket.socket, options: Options, budget: ByteBudget
+    ) -> None:
         self._listener = listener
+        arrivals = Arrivals(budget, options.timeout_seconds)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                application(handlers, options), log_config=None, access_log=False, lifespan="off"
+                application(handlers, options, budget),
+                http=cast(type[asyncio.Protocol], arrivals.protocol),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
             )
         )
         self._stopped = threading.Event()
@@ -103,14 +114,14 @@ class RestServer:
             self._stopped.set()
 
 
-def application(handlers: Handlers, options: Options) -> Starlette:
+def application(handlers: Handlers, options: Options, budget: ByteBudget) -> Starlette:
     """The REST API as an ASGI application."""
     endpoints = RestEndpoints(handlers)
-    runner = _Runner(options)
+    runner = _Runner(options, budget)
     answer = runner.in_thread
     model = "/v1/models/{spec:model_spec}"
 
-    async def metrics(request: Request) -> Response:
+    async def metrics(request: Request, body: bytearray) -> Response:
         return Response(handlers.metrics_page(), media_type="text/plain")
 
     routes: list[BaseRoute] = [
@@ -177,21 +188,29 @@ register_url_convertor("model_spec", _ModelSpecConvertor())
 class _Runner:
     """Runs endpoints: a limited number at a time, each for a limited time."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, budget: ByteBudget) -> None:
         self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="rest")
+        self._budget = budget
         self._timeout_seconds = options.timeout_seconds
         self._max_requests = options.threads * (1 + QUEUE_PER_THREAD)
         self._requests = 0
 
-    def limited(self, endpoint: AsyncEndpoint) -> AsyncEndpoint:
-        """`endpoint`, but too many requests are refused, and failures logged."""
+    def limited(self, endpoint: BodyEndpoint) -> AsyncEndpoint:
+        """`endpoint`, but too many requests are refused, and failures logged.
+
+        A request counts when its body has arrived as a whole.
+        """
 
         async def run(request: Request) -> Response:
+            try:
+                body = await _body(request)
+            except ClientDisconnect:
+                return Response(status_code=499)  # for nobody
             self._requests += 1
             try:
                 if self._requests > self._max_requests:
                     raise StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many requests")
-                return await endpoint(request)
+                return await endpoint(request, body)
             except StatusError:
                 raise
             except Exception:
@@ -206,17 +225,17 @@ class _Runner:
     def in_thread(self, endpoint: Callable[[ModelRequest], JsonObject]) -> AsyncEndpoint:
         """`endpoint` on a thread of the pool, with a deadline."""
 
-        async def run(request: Request) -> Response:
-            body = await _body(request)
+        async def run(request: Request, body: bytearray) -> Response:
             deadline = Deadline(time.monotonic() + self._timeout_seconds)
             spec = _model_spec(request.path_params["spec"])
             is_gzip = "gzip" in request.headers.get("content-encoding", "")
-            model_request = ModelRequest(spec, body, is_gzip, deadline)
-            future = asyncio.get_running_loop().run_in_executor(
-                self._pool, lambda: _respond(endpoint, model_request)
-            )
+            hold = self._budget.hold()
+            hold.add(len(body))
+            model_request = ModelRequest(spec, body, is_gzip, deadline, hold)
+            future = self._pool.submit(_respond, endpoint, model_request)
+            future.add_done_callback(lambda _: hold.release())  # later than a 504
             try:
-                return await asyncio.wait_for(future, self._timeout_seconds)
+                return await asyncio.wait_for(asyncio.wrap_future(future), self._timeout_seconds)
             except asyncio.TimeoutError:
                 raise StatusError(
                     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -247,8 +266,7 @@ def _model_spec(path: str) -> model_pb2.ModelSpec:
     return spec
 
 
-async def _no_such_path(request: Request) -> Response:
-    await _body(request)
+async def _no_such_path(request: Request, body: bytearray) -> Response:
     path: str = request.scope["path"]
     if request.method == "GET" and path.lower().rstrip("/") == "/v1/models":
         raise invalid("Missing model name in request.")

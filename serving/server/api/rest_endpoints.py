@@ -18,6 +18,7 @@ from serving.protos import (
     regression_pb2,
 )
 from serving.server.api import json_examples, json_tensor
+from serving.server.api.byte_budget import Hold
 from serving.server.api.handlers import Handlers
 from serving.server.deadline import Deadline
 from serving.server.status import StatusError, invalid, one_line
@@ -35,12 +36,14 @@ class ModelRequest:
         body: as it was sent.
         is_gzip: whether the body is compressed.
         deadline: of the request.
+        hold: the bytes that the request occupies.
     """
 
     spec: model_pb2.ModelSpec
     body: bytearray
     is_gzip: bool
     deadline: Deadline
+    hold: Hold
 
     def query(self) -> JsonObject:
         """The JSON object in the body; its `signature_name` is moved into `spec`.

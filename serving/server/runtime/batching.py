@@ -7,6 +7,7 @@ character_cnn: 0.50 to 0.57 and 0.82). One bad request fails its whole batch, an
 deadline has passed stays in its queue.
 """
 
+import math
 import threading
 import time
 from collections import deque
@@ -15,24 +16,36 @@ from collections.abc import Callable, Mapping, Sequence
 import grpc
 import numpy as np
 
-from serving.server.deadline import Deadline
+from serving.server.deadline import Deadline, deadline_passed
 from serving.server.runtime.batching_options import BatchingOptions
 from serving.server.status import StatusError, invalid
 from serving.tensors import Array
 
+DEADLINE_EXCEEDED = grpc.StatusCode.DEADLINE_EXCEEDED
+
 Arrays = Mapping[str, Array]
-Run = Callable[[Arrays], dict[str, Array]]
+Run = Callable[[Arrays, Deadline], dict[str, Array]]
 
 
 class Batcher:
-    """The threads that run the batches of all queues."""
+    """The threads that run the batches of all queues.
+
+    There are twice as many as batches that may run at a time. The other half, the spare threads,
+    run a batch only where all threads are busy and none of them with the same queue: so a slow
+    model can delay its own requests, but not another's.
+    """
 
     def __init__(self, options: BatchingOptions) -> None:
         self.options = options
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._spare_wanted = threading.Condition(self._lock)
         self._waiting: deque[Queue] = deque()
+        self._idle = 0
         for number in range(options.num_batch_threads):
-            threading.Thread(target=self._work, name=f"batch-{number}", daemon=True).start()
+            for spare in (False, True):
+                name = f"batch-{number}{'-spare' * spare}"
+                threading.Thread(target=self._work, args=[spare], name=name, daemon=True).start()
 
     def queue(self, run: Run) -> "Queue":
         """A queue for one signature; it needs no closing."""
@@ -44,7 +57,7 @@ class Batcher:
         Raises:
             StatusError: UNAVAILABLE: the queue is full.
         """
-        with self._changed:
+        with self._lock:
             limit = self.options.max_enqueued_batches * self.options.max_execution_batch_size
             rows = sum(task.size for task in tasks)
             if queue.rows + rows > limit:
@@ -56,32 +69,49 @@ class Batcher:
                 self._waiting.append(queue)
             queue.tasks.extend(tasks)
             queue.rows += rows
-            self._changed.notify()
+            if self._idle:
+                self._changed.notify()
+            elif not queue.running:
+                self._spare_wanted.notify()
 
-    def _work(self) -> None:
+    def _work(self, spare: bool) -> None:
         while True:
-            queue, tasks = self._next()
+            queue, tasks = self._next(spare)
             queue.run_batch(tasks)
+            with self._lock:
+                queue.running -= 1
             del queue, tasks  # else an idle thread keeps an unloaded model in memory
 
-    def _next(self) -> tuple["Queue", list["_Task"]]:
-        with self._changed:
+    def _next(self, spare: bool) -> tuple["Queue", list["_Task"]]:
+        changed = self._spare_wanted if spare else self._changed
+        with self._lock:
             while True:
                 now = time.monotonic()
                 soonest = None
                 for _ in range(len(self._waiting)):
                     queue = self._waiting.popleft()
                     due = queue.due(now)
+                    if spare and (queue.running or self._idle):
+                        due = math.inf
                     if due <= now:
                         tasks = queue.take()
+                        queue.running += 1
                         if queue.tasks:
                             self._waiting.append(queue)
-                            self._changed.notify()
+                        if self._waiting:
+                            (self._changed if self._idle else self._spare_wanted).notify()
                         return queue, tasks
                     self._waiting.append(queue)
                     soonest = due if soonest is None else min(soonest, due)
                     del queue
-                self._changed.wait(None if soonest is None else soonest - now)
+                self._idle += not spare
+                changed.wait(_until(soonest, now))
+                self._idle -= not spare
+
+
+def _until(due: float | None, now: float) -> float | None:
+    """Seconds to wait; None where nothing is due at any time."""
+    return None if due is None or due == math.inf else due - now
 
 
 class Queue:
@@ -90,6 +120,7 @@ class Queue:
     def __init__(self, batcher: Batcher, run: Run) -> None:
         self.tasks: deque[_Task] = deque()
         self.rows = 0
+        self.running = 0
         self._batcher = batcher
         self._options = batcher.options
         self._run = run
@@ -155,7 +186,8 @@ class Queue:
         try:
             outputs = self._outputs(tasks)
         except Exception as error:
-            if len(tasks) == 1 or not isinstance(error, StatusError):
+            expired = isinstance(error, StatusError) and error.code == DEADLINE_EXCEEDED
+            if len(tasks) == 1 or expired or not isinstance(error, StatusError):
                 for task in tasks:
                     task.fail(error)
                 return
@@ -178,7 +210,9 @@ class Queue:
             for name, first in batch.items():
                 filler = [first[:1]] * (padded - rows)
                 batch[name] = np.concatenate([*(task.inputs[name] for task in tasks), *filler])
-        outputs = self._run(batch)
+        # Until the last of them gives up.
+        expires = max(task.deadline.expires for task in tasks)
+        outputs = self._run(batch, Deadline(expires))
         if any(array.ndim == 0 or len(array) != padded for array in outputs.values()):
             raise StatusError(
                 grpc.StatusCode.FAILED_PRECONDITION,
@@ -213,7 +247,7 @@ class _Task:
     def wait(self) -> dict[str, Array]:
         seconds = min(self.deadline.seconds_left, threading.TIMEOUT_MAX)
         if not self._done.acquire(timeout=seconds):
-            raise StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed")
+            raise deadline_passed()
         if self._error is not None:
             raise self._error
         return self._outputs

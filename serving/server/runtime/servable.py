@@ -221,7 +221,7 @@ class Servable:
             if queue and len(rows) == 1 and 0 not in rows:
                 results = queue(inputs, deadline)
             else:
-                results = signature.run(inputs)
+                results = signature.run(inputs, deadline)
         except StatusError as error:
             raise self._named(error) from None
         return {name: results[name] for name in outputs} if outputs else results

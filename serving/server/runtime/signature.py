@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from serving.protos import meta_graph_pb2, tensor_shape_pb2, types_pb2
+from serving.server.deadline import Deadline
 from serving.server.runtime.image_limits import refuse_bombs
 from serving.server.status import invalid
 from serving.tensors import Array, dtype_name, dtype_number
@@ -25,12 +26,12 @@ class Signature:
         name: its key in the model.
         definition: `SignatureDef`, as the file has it.
         run: one array for each input to one for each output, strings as object arrays of bytes;
-            raises `StatusError` with whatever the graph says.
+            raises `StatusError` with whatever the graph says, or DEADLINE_EXCEEDED.
     """
 
     name: str
     definition: meta_graph_pb2.SignatureDef
-    run: Callable[[Mapping[str, Array]], dict[str, Array]]
+    run: Callable[[Mapping[str, Array], Deadline], dict[str, Array]]
 
     @cached_property
     def batchable(self) -> bool:

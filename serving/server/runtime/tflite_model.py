@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from serving.protos import meta_graph_pb2
+from serving.server.deadline import Deadline, deadline_passed
 from serving.server.runtime.signature import DEFAULT_SIGNATURE, PREDICT, Signature
 from serving.server.status import StatusError, graph_error, invalid
 from serving.tensors import Array
@@ -72,12 +73,16 @@ class _Runner:
         self._runner = runner
         self._lock = lock
 
-    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        with self._lock:
-            try:
-                answers: dict[str, Array] = self._runner(**inputs)
-            except (ValueError, RuntimeError) as error:
-                raise invalid(graph_error(str(error))) from None
+    def __call__(self, inputs: Mapping[str, Array], deadline: Deadline) -> dict[str, Array]:
+        """The answer; the deadline ends the wait for the interpreter, which cannot be stopped."""
+        if not self._lock.acquire(timeout=min(deadline.seconds_left, threading.TIMEOUT_MAX)):
+            raise deadline_passed()
+        try:
+            answers: dict[str, Array] = self._runner(**inputs)
+        except (ValueError, RuntimeError) as error:
+            raise invalid(graph_error(str(error))) from None
+        finally:
+            self._lock.release()
         return answers
 
 
