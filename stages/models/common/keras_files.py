@@ -1,8 +1,11 @@
 """Keras models on disk, in files that are the same whenever and wherever they are written."""
 
 import io
+import itertools
 import json
+import re
 import zipfile
+from collections import defaultdict
 from pathlib import Path
 
 import keras
@@ -15,7 +18,7 @@ _NO_DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can hold
 
 
 def save(model: keras.Model, path: Path) -> None:
-    """Write a `.keras` file without the time of day, which Keras puts into it.
+    """Write a `.keras` file without the time of day and addresses in memory, which Keras puts in.
 
     So that the same training gives the same file, for DVC and for who wants to compare.
     """
@@ -29,6 +32,8 @@ def save(model: keras.Model, path: Path) -> None:
             if name == "metadata.json":
                 metadata = json.loads(content)
                 content = json.dumps({**metadata, "date_saved": ""}, sort_keys=True).encode()
+            elif name == "config.json":
+                content = _numbered(content.decode()).encode()
             target.writestr(zipfile.ZipInfo(name, _NO_DATE), content)
     dated.unlink()
     write_bytes(path, buffer.getvalue())
@@ -37,6 +42,12 @@ def save(model: keras.Model, path: Path) -> None:
 def load(folder: Path, compile: bool = True) -> keras.Model:
     """The model that `save` wrote as `folder`/model.keras."""
     return keras.models.load_model(folder / MODEL_FILE, compile=compile)
+
+
+def _numbered(config: str) -> str:
+    """A model's config, whose shared objects are named by numbers from 0 on."""
+    number: dict[str, int] = defaultdict(itertools.count().__next__)
+    return re.sub(r'(?<="shared_object_id": )\d+', lambda found: str(number[found[0]]), config)
 
 
 def variables(model: keras.Model) -> list[tf.Variable]:
