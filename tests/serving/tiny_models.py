@@ -74,6 +74,17 @@ class Slow(tf.Module):
         return {"turns": turns}
 
 
+class Counter(tf.Module):
+    """Counts to a number: slow without a clock, which a seeded test in this process may forbid."""
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int64, name="turns")])
+    def count(self, turns: tf.Tensor) -> dict[str, tf.Tensor]:
+        done = tf.constant(0, tf.int64)
+        while done < turns:
+            done += 1
+        return {"done": done}
+
+
 def save_examples(folder: Path) -> None:
     """A model of TensorFlow 1 that takes Examples: `x` (float) and `weight` (float, 1 if missing).
 
@@ -149,6 +160,8 @@ def save_all(folder: Path) -> None:
     save_examples(folder / "examples")
     slow = Slow()
     tf.saved_model.save(slow, str(folder / "slow"), {"serving_default": slow.wait})
+    counter = Counter()
+    tf.saved_model.save(counter, str(folder / "counter"), {"serving_default": counter.count})
 
 
 def add_warmup(version: Path, values: list[float], input_name: str = "x") -> None:

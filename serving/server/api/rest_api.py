@@ -237,12 +237,17 @@ class _Runner:
             try:
                 return await asyncio.wait_for(asyncio.wrap_future(future), self._timeout_seconds)
             except asyncio.TimeoutError:
-                raise StatusError(
-                    grpc.StatusCode.DEADLINE_EXCEEDED,
-                    f"the request took longer than {self._timeout_seconds:g} s",
-                ) from None
+                raise self._too_slow() from None
+            except StatusError as error:  # the graph was stopped first
+                if error.code == grpc.StatusCode.DEADLINE_EXCEEDED:
+                    raise self._too_slow() from None
+                raise
 
         return self.limited(run)
+
+    def _too_slow(self) -> StatusError:
+        message = f"the request took longer than {self._timeout_seconds:g} s"
+        return StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, message)
 
 
 def _respond(endpoint: Callable[[ModelRequest], JsonObject], request: ModelRequest) -> Response:

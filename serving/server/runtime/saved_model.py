@@ -16,7 +16,7 @@ from tensorflow.core.protobuf.config_pb2 import RunOptions
 from tensorflow.python.client import pywrap_tf_session as tf_session
 
 from serving.protos import meta_graph_pb2, saved_model_pb2
-from serving.server.deadline import Deadline
+from serving.server.deadline import Deadline, deadline_passed
 from serving.server.runtime.model_files import SAVED_MODEL_FILES
 from serving.server.runtime.signature import Signature
 from serving.server.status import CODES, StatusError, graph_error
@@ -91,6 +91,8 @@ class _SignatureCall:
                     [],
                     None,
                 )
+        except tf.errors.DeadlineExceededError:
+            raise deadline_passed() from None
         except TENSORFLOW_ERRORS as error:
             raise _status_error(error) from None
         return {name: _array(value) for name, value in zip(self._outputs, values, strict=True)}
