@@ -1,0 +1,151 @@
+"""Cartoon or photo from the first layers of Inception-v3: small, and it knows many sources.
+
+The released weights were taught by a large network on pictures of many sources (card.md). A user's
+own pictures are few, and alike: so what training on them finds is followed only as far as their
+validation pictures prove it right, and when an answer is sure is decided by pictures of sources
+that networks like it had not seen, too.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import keras
+import numpy as np
+import pandas as pd
+from keras import KerasTensor, layers
+from pydantic import Field
+
+from celflow import metrics
+from celflow.errors import UserError
+from stages.models.common import calibration, keras_files, released_weights
+from stages.models.common.calibration import Calibration
+from stages.models.common.config import NetworkConfig
+from stages.models.common.image_ops import read_pixels
+from stages.models.common.keras_classifier import KerasClassifier
+from stages.models.common.keras_files import MODEL_FILE
+from stages.models.common.model import Log, Splits
+from stages.models.common.training_loop import predict_on
+
+RELEASED = Path(__file__).parent / "released.npz"
+LEFT_OUT = Path(__file__).parent / "left_out.csv"
+LABELS = ["cartoon", "photo"]  # what the released weights know
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the way from the first weights to the trained ones
+
+
+class PhotoCompactConfig(NetworkConfig):
+    """Settings of the compact network."""
+
+    init: str
+    image_size: Annotated[int, Field(ge=75, le=1024)]  # Inception-v3 takes no less
+    epochs: Annotated[int, Field(ge=0)]
+
+
+class PhotoCompact(KerasClassifier[PhotoCompactConfig]):
+    """Inception-v3 to mixed2, two separable convolutions, and means over places."""
+
+    config_class = PhotoCompactConfig
+    tasks = ("cartoon_or_photo",)
+
+    def build(self, splits: Splits) -> keras.Model:
+        """The network with the weights of `init`.
+
+        Means and variances that come with weights (batch normalisation) stay as they are: those of
+        a few pictures would displace what was learnt.
+
+        Raises:
+            UserError: there are no such weights, or they are of another network or other classes.
+        """
+        config, labels = self.config, splits["train"].labels
+        model = network(config.image_size, config.dropout)
+        if config.init == "released" and labels != LABELS:
+            raise UserError(
+                f"train.{self.name}.init: released tells {' from '.join(LABELS)}, not "
+                f"{', '.join(labels)}; take init: none"
+            )
+        released_weights.load(model, config.init, RELEASED, f"train.{self.name}.init")
+        if config.init != "none":
+            for layer in model.layers:
+                if isinstance(layer, layers.BatchNormalization):
+                    layer.trainable = False
+        return model
+
+    def fit(self, splits: Splits, folder: Path, checkpoint_dir: Path, log: Log) -> None:
+        """Train; then go back towards the first weights as far as validation allows.
+
+        Networks between the two answer pictures of other sources better than the trained one, and
+        the user's own as well (Wortsman et al. 2022, WiSE-FT, section 3). Of those that are as good
+        as the best on val, the one nearest to the first weights counts.
+        """
+        super().fit(splits, folder, checkpoint_dir, log)
+        config, val = self.config, splits["val"]
+        if config.init == "none" or config.epochs == 0:
+            return
+        trained = keras_files.load(folder)
+        end = trained.get_weights()
+        start = self.build(splits).get_weights()
+        pixels = read_pixels(val.paths, config.image_size)
+        scores = []
+        for share in SHARES:
+            trained.set_weights(between(start, end, share))
+            scores.append(predict_on(trained, pixels))
+        best = nearest_as_good(np.stack([_losses(val.truth, one) for one in scores]))
+        trained.set_weights(between(start, end, SHARES[best]))
+        keras_files.save(trained, folder / MODEL_FILE)
+        print(f"{self.name}: {SHARES[best]:.0%} of the way from the first weights to the trained")
+        measured = {
+            "val_loss": metrics.log_loss(val.truth, scores[best]),
+            "val_accuracy": metrics.accuracy(val.truth, scores[best]),
+        }
+        log(config.epochs, measured | {"trained_share": SHARES[best]})
+
+    def load_calibration(self, folder: Path) -> Calibration:
+        """By the user's validation pictures, and with `init: released` by left_out.csv, too.
+
+        The user's own pictures are alike, and would promise too much for others.
+        """
+        if self.config.init != "released":
+            return super().load_calibration(folder)
+        raw = pd.concat([pd.read_csv(LEFT_OUT), calibration.read_validation(folder)])
+        truth = raw.pop("truth").to_numpy()
+        unsure = self.params.evaluate.unsure
+        return calibration.fit(truth, raw.to_numpy(np.float32), unsure, biased=True)
+
+
+def network(side: int, dropout: float) -> keras.Model:
+    """Pixels [N, side, side, 3], 0 to 255, to probabilities of two classes, float32 [N, 2]."""
+    inputs = keras.Input((side, side, 3))
+    whole = keras.applications.InceptionV3(
+        include_top=False, weights=None, input_tensor=layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+    )
+    tapped = whole.get_layer("mixed2").output
+
+    def separable(x: KerasTensor) -> KerasTensor:
+        x = layers.SeparableConv2D(384, 3, padding="same")(x)
+        return layers.Activation("relu")(layers.BatchNormalization()(x))
+
+    x = separable(separable(layers.MaxPooling2D(3, strides=2)(tapped)))
+    pooled = [layers.GlobalAveragePooling2D()(places) for places in (tapped, x)]
+    x = layers.Dropout(dropout)(layers.Concatenate()(pooled))
+    return keras.Model(inputs, layers.Dense(2, activation="softmax")(x), name="photo_compact")
+
+
+def between(start: list[np.ndarray], end: list[np.ndarray], share: float) -> list[np.ndarray]:
+    """Weights that lie a `share` of the way, 0 to 1, from `start` to `end`."""
+    return [a + (share * (b - a)).astype(a.dtype) for a, b in zip(start, end, strict=True)]
+
+
+def nearest_as_good(losses: np.ndarray) -> int:
+    """The first row that is as good as the best: float [S, N], a row a share, a column a picture.
+
+    As good is a mean within one standard error of the least (of their differences, picture by
+    picture), the rule of Breiman et al. 1984, section 3.4.3.
+    """
+    worse = losses - losses[np.argmin(losses.mean(axis=1))]
+    error = worse.std(axis=1) / np.sqrt(losses.shape[1])
+    return int(np.argmax(worse.mean(axis=1) <= error))
+
+
+def _losses(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Log loss of each picture, float64 [N]."""
+    right = scores[np.arange(len(truth)), truth].astype(np.float64)
+    return -np.log(np.clip(right, 1e-7, 1))
