@@ -1,9 +1,8 @@
 """Cartoon or photo from the first layers of Inception-v3: small, and it knows many sources.
 
 The released weights were taught by a large network on pictures of many sources (card.md). A user's
-own pictures are few, and alike: so what training on them finds is followed only as far as their
-validation pictures prove it right, and when an answer is sure is decided by pictures of sources
-that networks like it had not seen, too.
+own pictures are few, and alike: so what training on them finds is followed half of the way, and
+when an answer is sure is decided by pictures of sources that networks like it had not seen, too.
 """
 
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import Field
 
 from celflow import metrics
 from celflow.errors import UserError
+from celflow.params import Share
 from stages.models.common import calibration, keras_files, released_weights
 from stages.models.common.calibration import Calibration
 from stages.models.common.config import NetworkConfig
@@ -29,7 +29,6 @@ from stages.models.common.training_loop import predict_on
 RELEASED = Path(__file__).parent / "released.npz"
 LEFT_OUT = Path(__file__).parent / "left_out.csv"
 LABELS = ["cartoon", "photo"]  # what the released weights know
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the way from the first weights to the trained ones
 
 
 class PhotoCompactConfig(NetworkConfig):
@@ -38,6 +37,7 @@ class PhotoCompactConfig(NetworkConfig):
     init: str
     image_size: Annotated[int, Field(ge=75, le=1024)]  # Inception-v3 takes no less
     epochs: Annotated[int, Field(ge=0)]
+    trained_share: Share
 
 
 class PhotoCompact(KerasClassifier[PhotoCompactConfig]):
@@ -70,33 +70,33 @@ class PhotoCompact(KerasClassifier[PhotoCompactConfig]):
         return model
 
     def fit(self, splits: Splits, folder: Path, checkpoint_dir: Path, log: Log) -> None:
-        """Train; then go back towards the first weights as far as validation allows.
+        """Train; then take the weights a `trained_share` of the way from the first to the trained.
 
-        Networks between the two answer pictures of other sources better than the trained one, and
-        the user's own as well (Wortsman et al. 2022, WiSE-FT, section 3). Of those that are as good
-        as the best on val, the one nearest to the first weights counts.
+        Halfway, networks know other sources as well as the first one, and the user's own as well as
+        the trained one (Wortsman et al. 2022, WiSE-FT, section 3). Where their loss on val is not
+        less than with the first weights, those stay.
         """
         super().fit(splits, folder, checkpoint_dir, log)
         config, val = self.config, splits["val"]
         if config.init == "none" or config.epochs == 0:
             return
-        trained = keras_files.load(folder)
-        end = trained.get_weights()
-        start = self.build(splits).get_weights()
+        model = keras_files.load(folder)
+        end, start = model.get_weights(), self.build(splits).get_weights()
         pixels = read_pixels(val.paths, config.image_size)
-        scores = []
-        for share in SHARES:
-            trained.set_weights(between(start, end, share))
-            scores.append(predict_on(trained, pixels))
-        best = nearest_as_good(np.stack([_losses(val.truth, one) for one in scores]))
-        trained.set_weights(between(start, end, SHARES[best]))
-        keras_files.save(trained, folder / MODEL_FILE)
-        print(f"{self.name}: {SHARES[best]:.0%} of the way from the first weights to the trained")
-        measured = {
-            "val_loss": metrics.log_loss(val.truth, scores[best]),
-            "val_accuracy": metrics.accuracy(val.truth, scores[best]),
-        }
-        log(config.epochs, measured | {"trained_share": SHARES[best]})
+
+        def measure(share: float) -> dict[str, float]:
+            model.set_weights(between(start, end, share))
+            scores = predict_on(model, pixels)
+            return {
+                "val_loss": metrics.log_loss(val.truth, scores),
+                "val_accuracy": metrics.accuracy(val.truth, scores),
+                "trained_share": share,
+            }
+
+        best = min((measure(share) for share in (0.0, config.trained_share)), key=_val_loss)
+        model.set_weights(between(start, end, best["trained_share"]))
+        keras_files.save(model, folder / MODEL_FILE)
+        log(config.epochs, best)
 
     def load_calibration(self, folder: Path) -> Calibration:
         """By the user's validation pictures, and with `init: released` by left_out.csv, too.
@@ -134,18 +134,5 @@ def between(start: list[np.ndarray], end: list[np.ndarray], share: float) -> lis
     return [a + (share * (b - a)).astype(a.dtype) for a, b in zip(start, end, strict=True)]
 
 
-def nearest_as_good(losses: np.ndarray) -> int:
-    """The first row that is as good as the best: float [S, N], a row a share, a column a picture.
-
-    As good is a mean within one standard error of the least (of their differences, picture by
-    picture), the rule of Breiman et al. 1984, section 3.4.3.
-    """
-    worse = losses - losses[np.argmin(losses.mean(axis=1))]
-    error = worse.std(axis=1) / np.sqrt(losses.shape[1])
-    return int(np.argmax(worse.mean(axis=1) <= error))
-
-
-def _losses(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Log loss of each picture, float64 [N]."""
-    right = scores[np.arange(len(truth)), truth].astype(np.float64)
-    return -np.log(np.clip(right, 1e-7, 1))
+def _val_loss(measured: dict[str, float]) -> float:
+    return measured["val_loss"]
