@@ -303,7 +303,12 @@ def main() -> None:
             with torch.no_grad():
                 x = shrink(pictures.whole[torch.as_tensor(rows, device=dev)].float())
                 scores[rows] = torch.sigmoid((small(x) + small(x.flip(3))) / 2).cpu().numpy()
-        table = {"0": scores.round(4), "1": (1 - scores).round(4), "truth": 1 - pictures.cartoon}
+        table = {
+            "source": pictures.source,
+            "0": scores.round(4),
+            "1": (1 - scores).round(4),
+            "truth": 1 - pictures.cartoon,
+        }
         pd.DataFrame(table).astype({"truth": int}).to_csv(photo_compact.LEFT_OUT, index=False)
     print(f"{time.monotonic() - started:.0f} s on {dev}")
 

@@ -105,7 +105,8 @@ class PhotoCompact(KerasClassifier[PhotoCompactConfig]):
         """
         if self.config.init != "released":
             return super().load_calibration(folder)
-        raw = pd.concat([pd.read_csv(LEFT_OUT), calibration.read_validation(folder)])
+        left_out = pd.read_csv(LEFT_OUT).drop(columns="source")
+        raw = pd.concat([left_out, calibration.read_validation(folder)])
         truth = raw.pop("truth").to_numpy()
         unsure = self.params.evaluate.unsure
         return calibration.fit(truth, raw.to_numpy(np.float32), unsure, biased=True)
