@@ -21,8 +21,8 @@ from stages import facecrop
 from stages.models.common.saved_model import write_saved_model
 
 if TYPE_CHECKING:
-    from stages.models.inception.gallery import Gallery
-    from stages.models.inception.recogniser import Recogniser
+    from stages.models.character_embedding.gallery import Gallery
+    from stages.models.character_embedding.recogniser import Recogniser
 
 RESERVED = (metrics.UNKNOWN, metrics.UNSURE)
 BATCH = 32  # faces that are encoded at once
@@ -89,7 +89,7 @@ def forget(name: str, base: registry.RegisteredVersion) -> registry.RegisteredVe
 
 
 def _load(base: registry.RegisteredVersion, folder: Path) -> "Recogniser":
-    from stages.models.inception.recogniser import Recogniser
+    from stages.models.character_embedding.recogniser import Recogniser
 
     try:
         return Recogniser.load(folder)
@@ -133,7 +133,7 @@ def _register(
 
     change: what was done, for the tags and the run.
     """
-    from stages.models.inception.recogniser import Recogniser
+    from stages.models.character_embedding.recogniser import Recogniser
 
     changed = Recogniser(recogniser.encoder, recogniser.side, gallery)
     with TemporaryDirectory() as temporary:

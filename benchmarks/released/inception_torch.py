@@ -138,7 +138,7 @@ def in_order(model) -> tuple[list, list]:
     norms = [one for one in model.layers if type(one) is keras.layers.BatchNormalization]
     return (
         sorted((one for one in convolutions if not one.use_bias), key=number),
-        sorted((one for one in norms if not one.scale), key=number),
+        sorted((one for one in norms if one.center and not one.scale), key=number),
     )
 
 

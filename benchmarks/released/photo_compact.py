@@ -7,6 +7,8 @@ A teacher, Inception-v3 to mixed7 with a linear layer over the means of three of
 fitted twice: with a frozen trunk, and tuned. The small network learns what both say of the same
 picture, varied at random. `--leave-one-out` writes left_out.csv instead: the answers of networks
 that were taught, as the released one but shorter, without two sources, to pictures of those two.
+
+Longer than other files: two networks and their lessons in one place.
 """
 
 import argparse

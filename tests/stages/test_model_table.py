@@ -91,7 +91,7 @@ def test_code_that_brings_no_such_model_is_refused(code, words):
         ("cartoonizer", {"weights": {}}, "'train.cartoonizer.weights.surface' is missing"),
         ("photo_inception", {"tap": "mixed11"}, "'train.photo_inception.tap' = 'mixed11': "
          "input should be 'mixed0',"),
-        ("character_embedding", {"unknown_prior": 1}, "'train.character_embedding.unknown_prior'"),
+        ("character_embedding", {"false_alarms": 1}, "'train.character_embedding.false_alarms'"),
     ],
 )  # fmt: skip
 def test_a_wrong_key_or_value_is_refused_by_its_full_key(name, change, words):
