@@ -48,18 +48,6 @@ def created(**changes: object) -> CharacterEmbedding:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examples:
-    monkeypatch.chdir(tmp_path)
-    paths = []
-    for i in range(6):
-        pixels = np.random.default_rng(i).integers(0, 128, (80, 80, 3), dtype=np.uint8)
-        pixels[..., i % 2] += 127
-        paths.append(f"{i}.png")
-        Image.fromarray(pixels).save(paths[-1])
-    return Examples(paths, np.arange(6) % 2, ["a", "b"])
-
-
-@pytest.fixture
 def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examples:
     """Ten characters that the encoder was not taught, nine close portraits of each."""
     monkeypatch.chdir(tmp_path)

@@ -43,7 +43,9 @@ def test_every_section_of_train_belongs_to_a_model():
 
 
 def test_an_unknown_model_is_named():
-    assert refused("vgg", lambda c: None).startswith("no model 'vgg': params.yaml has photo_compact, ")
+    assert refused("vgg", lambda c: None).startswith(
+        "no model 'vgg': params.yaml has photo_compact, "
+    )
 
 
 @pytest.mark.parametrize(

@@ -48,18 +48,6 @@ def created(name: str, **settings: object) -> Model:
     return table.create(name, params(**{name: CONFIG | settings}))
 
 
-@pytest.fixture
-def pictures(tmp_path, monkeypatch) -> Examples:
-    monkeypatch.chdir(tmp_path)
-    paths = []
-    for i in range(6):
-        pixels = np.random.default_rng(i).integers(0, 128, (80, 80, 3), dtype=np.uint8)
-        pixels[..., i % 2] += 127
-        paths.append(f"{i}.png")
-        Image.fromarray(pixels).save(paths[-1])
-    return Examples(paths, np.arange(6) % 2, ["a", "b"])
-
-
 @pytest.mark.parametrize(
     ("change", "says"),
     [
