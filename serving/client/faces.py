@@ -4,7 +4,7 @@ from pathlib import Path
 
 from celflow import faces
 from celflow.faces import Box
-from celflow.images import open_image, upright_bytes
+from celflow.images import open_image
 from celflow.params import FacecropConfig
 from serving.client.client import Client
 
@@ -12,7 +12,7 @@ DETECTOR = "face_detector"  # a served model
 
 
 def find_faces(client: Client, picture: bytes, config: FacecropConfig) -> list[Box]:
-    """The faces in an encoded picture, in pixels of it upright, the largest first.
+    """The faces in a picture, encoded as the server takes it, the largest first.
 
     `detector: auto` asks the served face detector, `classic` looks here, by the cascade and
     animeface, and with `none` the whole picture is a face.
@@ -23,7 +23,7 @@ def find_faces(client: Client, picture: bytes, config: FacecropConfig) -> list[B
         ServerError: the face detector does not answer.
     """
     if config.detector == "auto":
-        answer = client.predict(DETECTOR, [upright_bytes(picture)], "stable")
+        answer = client.predict(DETECTOR, [picture], "stable")
         boxes = [Box.of(*found.box) for found in answer.faces()[0]]
         return faces.largest_first(boxes, config.min_face)
     pixels = open_image(picture).pixels
