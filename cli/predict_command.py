@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help="A served model, such as xception.")],
+    model: Annotated[str, typer.Argument(help="A served model, such as photo_compact.")],
     files: picture_files.Files,
     version: picture_files.VersionOption = None,
     top: Annotated[int, typer.Option(help="Names to show for each picture.", min=1)] = 3,
