@@ -102,8 +102,17 @@ def by_cascade(pixels: np.ndarray, path: Path) -> list[Box]:
 
 
 def by_animeface(pixels: np.ndarray) -> list[Box]:
-    """Faces in uint8 [H, W, 3] by animeface: slower than the cascade, and misses fewer."""
-    import animeface  # loads its model, which takes a while; the cascade needs none of it
+    """Faces in uint8 [H, W, 3] by animeface: slower than the cascade, and misses fewer.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import animeface  # loads its model, which takes a while; the cascade needs none of it
+    except ImportError:
+        raise UserError(
+            "facecrop.detector: classic needs animeface: pip install -e .[animeface]"
+        ) from None
     from PIL import Image
 
     positions = [found.face.pos for found in animeface.detect(Image.fromarray(pixels))]
