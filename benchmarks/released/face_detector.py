@@ -105,7 +105,8 @@ def loss_of(y: Tensor, boxes: Tensor, unknown: Tensor) -> Tensor:
     heat = heat - (torch.log1p(-p) * p**2 * (1 - bell) ** 4 * count).sum()
     weight = torch.where(bell > 0.45, bell, 0.0)
     tx, ty, ts = (
-        torch.gather(t.expand(*dx.shape), 1, which[:, None])[:, 0] for t in (dx, dy, side)
+        torch.gather(t.expand(-1, -1, *y.shape[2:]), 1, which[:, None])[:, 0]
+        for t in (dx, dy, side)
     )
     away = torch.sqrt(((y[:, 2] - tx) / ts) ** 2 + ((y[:, 3] - ty) / ts) ** 2 + 1e-4)
     size = F.smooth_l1_loss(y[:, 1].float(), torch.log(ts), beta=0.1, reduction="none")
