@@ -21,7 +21,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Dataset = Literal["cartoon_or_photo", "characters"]
-Task = Literal["cartoon_or_photo", "characters", "sketch", "cartoonize"]
+Task = Literal["cartoon_or_photo", "characters", "faces", "sketch", "cartoonize"]
 CLASSIFICATION_TASKS: tuple[Task, ...] = ("cartoon_or_photo", "characters")
 
 
@@ -67,7 +67,7 @@ class CleanConfig(Section):
 class FacecropConfig(Section):
     """How faces are found."""
 
-    detector: Literal["auto", "none"]
+    detector: Literal["auto", "classic", "none"]
     cascade: str | None
     on_miss: Literal["drop", "keep"]
     detect_side: Annotated[int, Field(ge=64)]
@@ -128,6 +128,7 @@ class GateConfig(Section):
 
     cartoon_or_photo: Literal["accuracy", "balanced_accuracy"]
     characters: Literal["accuracy", "balanced_accuracy"]
+    faces: Literal["f1", "recall"]
     sketch: Literal["psnr", "ssim", "edge_f1"]
     cartoonize: Literal["style_gain"]
 

@@ -7,10 +7,12 @@ import streamlit as st
 from celflow import params
 from celflow.faces import Box
 from celflow.images import encode_png
+from celflow.params import FacecropConfig
 from dashboard import face_boxes, model_client, picture_input, widgets
 from dashboard.model_client import Answer, Outcome
 from dashboard.picture_input import Picture
-from serving.client import ServerDown
+from serving.client import ServerDown, ServerError
+from serving.client.faces import DETECTOR
 
 TOP = 3  # names shown for each face
 UNSURE = "unsure"  # a verdict
@@ -25,13 +27,23 @@ def page() -> None:
         return
     left, right = st.columns(widgets.COLUMNS, gap="medium")
     characters = model_client.models_of("characters")
-    boxes = face_boxes.faces_of(picture, config.facecrop) if characters else []
+    boxes, fault = _faces(picture, config.facecrop) if characters else ([], None)
     with left:
         face_boxes.show(picture, boxes)
     with right:
         up = _cartoon_or_photo(picture)
-        if up and characters:
+        if up and fault is not None:
+            widgets.show_error(fault, DETECTOR)
+        elif up and characters:
             _who_is_it(picture, boxes, characters)
+
+
+def _faces(picture: Picture, config: FacecropConfig) -> tuple[list[Box], ServerError | None]:
+    """The faces, or why the face detector gave no answer."""
+    try:
+        return face_boxes.faces_of(picture, config), None
+    except ServerError as error:
+        return [], error
 
 
 def _cartoon_or_photo(picture: Picture) -> bool:
