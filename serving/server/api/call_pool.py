@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 import grpc._server as internals
 
-from serving.server.api.byte_budget import ByteBudget
+from serving.server.byte_budget import ByteBudget
 
 STREAM_THREADS = 4
 """For calls of many messages: reflection."""

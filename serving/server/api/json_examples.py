@@ -11,6 +11,7 @@ from serving.protos import (
     input_pb2,
     regression_pb2,
 )
+from serving.server.api.json_output import number
 from serving.server.api.json_tensor import decoded, is_b64
 from serving.server.status import invalid
 
@@ -50,8 +51,8 @@ def regressions(result: regression_pb2.RegressionResult) -> dict[str, Any]:
     return {"results": [_decimal(row.value) for row in result.regressions]}
 
 
-def _decimal(value: float) -> float:
-    return float(f"{value:.7g}") if abs(value) < 1e38 else value
+def _decimal(value: float) -> Any:
+    return number(float(f"{value:.7g}") if abs(value) < 1e38 else value)
 
 
 def _example(row: Any) -> example_pb2.Example:

@@ -8,6 +8,7 @@ import grpc
 import numpy as np
 
 from serving.protos import meta_graph_pb2
+from serving.server.api import json_output
 from serving.server.status import StatusError, invalid
 from serving.tensors import Array, dtype_name
 
@@ -56,11 +57,16 @@ def rows(outputs: Mapping[str, Array]) -> dict[str, Any]:
     sizes = {array.shape[0] if array.ndim else None for array in outputs.values()}
     if len(sizes) != 1 or None in sizes:
         raise invalid("the outputs have no common batch size: ask with 'inputs', not 'instances'")
-    values = {name: _value(name, array) for name, array in outputs.items()}
-    if len(values) == 1:
-        return {"predictions": next(iter(values.values()))}
-    examples = zip(*values.values(), strict=True)
-    return {"predictions": [dict(zip(values, example, strict=True)) for example in examples]}
+    if len(outputs) == 1:
+        ((name, array),) = outputs.items()
+        return {"predictions": _value(name, array)}
+    size = len(next(iter(outputs.values())))
+    return {
+        "predictions": [
+            {name: _value(name, array[row]) for name, array in outputs.items()}
+            for row in range(size)
+        ]
+    }
 
 
 def columns(outputs: Mapping[str, Array]) -> dict[str, Any]:
@@ -82,24 +88,45 @@ def _array(name: str, value: Any, infos: Mapping[str, meta_graph_pb2.TensorInfo]
     try:
         if kind == "string":
             return _strings(value)
-        dtype = np.dtype(kind)
-        array = np.array(value, object)
-        types = set(map(type, array.flat))
-        if list in types:
+        return _converted(_numbers(value), np.dtype(kind))
+    except (ValueError, TypeError, RecursionError, OverflowError) as error:
+        raise invalid(f"input {name!r} is not a tensor of {kind}: {error}") from None
+
+
+def _numbers(value: Any) -> Array:
+    """Nested lists of numbers as an array: int64, float64 or, where they were few, of objects."""
+    if isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, list) and any(isinstance(row, np.ndarray) for row in value):
+        rows = [_numbers(row) for row in value]
+        if len({row.shape for row in rows}) > 1:
             raise ValueError("its lists differ in length")
-        allowed: dict[str, set[type]] = {"b": {bool}, "f": {float, int}}
-        if not types <= allowed.get(dtype.kind, {int}):
-            raise ValueError("its values have another type")
-        if dtype.kind != "f":
-            return array.astype(dtype)
+        return np.stack(rows)
+    array = np.array(value, object)
+    if any(isinstance(item, list) for item in array.flat):
+        raise ValueError("its lists differ in length")
+    return array
+
+
+def _converted(array: Array, dtype: np.dtype[Any]) -> Array:
+    types = set(map(type, array.flat)) if array.dtype == object else {array.dtype.type}
+    integers: set[type] = {int, np.int64}
+    others: dict[str, set[type]] = {"b": {bool}, "f": integers | {float, np.float64}}
+    allowed = others.get(dtype.kind, integers)
+    if not types <= allowed:
+        raise ValueError("its values have another type")
+    if dtype.kind == "f":
         array = array.astype(np.float64)
         with np.errstate(over="ignore"):
             converted = array.astype(dtype)
         if (np.isfinite(array) & ~np.isfinite(converted)).any():
             raise ValueError("a value cannot be converted without loss of precision")
         return converted
-    except (ValueError, TypeError, RecursionError, OverflowError) as error:
-        raise invalid(f"input {name!r} is not a tensor of {kind}: {error}") from None
+    if array.dtype == np.int64:
+        limits = np.iinfo(dtype)
+        if array.min() < limits.min or array.max() > limits.max:
+            raise ValueError("a value is out of range")
+    return array.astype(dtype)
 
 
 def _strings(value: Any) -> Array:
@@ -141,20 +168,12 @@ def is_b64(value: Mapping[str, Any]) -> bool:
 
 
 def _value(name: str, array: Array) -> Any:
-    if array.dtype in (np.float16, np.float32):
-        return _shortest(array.tolist(), array.dtype.type)
+    """What `json_bytes` takes: nested lists, an array, or text that is ready."""
     if array.dtype != object:
-        return array.tolist()
+        return json_output.numbers(array)
     # TensorFlow Serving's rule: an output whose name ends in _bytes is binary. Others must be text;
     # where they are not, b64 is the only way to say it.
     return _text(array.tolist(), binary=name.endswith("_bytes"))
-
-
-def _shortest(value: Any, dtype: type[np.floating[Any]]) -> Any:
-    """The shortest decimal that reads back as the same number: 0.1, not 0.10000000149."""
-    if isinstance(value, list):
-        return [_shortest(item, dtype) for item in value]
-    return float(str(dtype(value)))
 
 
 def _text(value: Any, binary: bool) -> Any:

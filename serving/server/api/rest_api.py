@@ -25,8 +25,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.limits import MAX_MESSAGE_BYTES
 from serving.protos import model_pb2
-from serving.server.api.byte_budget import ByteBudget
 from serving.server.api.handlers import QUEUE_PER_THREAD, Handlers
+from serving.server.api.json_output import json_bytes
 from serving.server.api.rest_endpoints import (
     JsonObject,
     ModelRequest,
@@ -34,6 +34,7 @@ from serving.server.api.rest_endpoints import (
     body_too_large,
 )
 from serving.server.api.rest_protocol import Arrivals
+from serving.server.byte_budget import ByteBudget
 from serving.server.deadline import Deadline
 from serving.server.status import StatusError, invalid
 
@@ -252,7 +253,7 @@ class _Runner:
 
 def _respond(endpoint: Callable[[ModelRequest], JsonObject], request: ModelRequest) -> Response:
     try:
-        return _json(endpoint(request))
+        return Response(json_bytes(endpoint(request)), media_type="application/json")
     except UnicodeEncodeError:  # half of a surrogate pair
         raise invalid("JSON Parse error: a string is not Unicode") from None
 
@@ -291,8 +292,5 @@ async def _body(request: Request) -> bytearray:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, StatusError)
-    return _json({"error": error.message}, _HTTP_STATUS.get(error.code, 500))
-
-
-def _json(content: JsonObject, status: int = 200) -> Response:
-    return Response(json.dumps(content, indent=1), status, media_type="application/json")
+    text = json.dumps({"error": error.message})  # also of what is not Unicode
+    return Response(text, _HTTP_STATUS.get(error.code, 500), media_type="application/json")

@@ -13,12 +13,13 @@ from serving.protos import (
     predict_pb2,
     regression_pb2,
 )
+from serving.server.byte_budget import Hold
 from serving.server.deadline import Deadline
 from serving.server.runtime import examples
 from serving.server.runtime.batching import Batcher
 from serving.server.runtime.signature import CLASSIFY, DEFAULT_SIGNATURE, REGRESS, Signature
 from serving.server.status import StatusError, invalid
-from serving.tensors import Array, to_array, to_proto
+from serving.tensors import Array, array_bytes, to_array, to_proto
 
 Result: TypeAlias = classification_pb2.ClassificationResult | regression_pb2.RegressionResult
 
@@ -66,17 +67,23 @@ class Servable:
         return infos
 
     def predict(
-        self, request: predict_pb2.PredictRequest, deadline: Deadline
+        self, request: predict_pb2.PredictRequest, deadline: Deadline, hold: Hold
     ) -> predict_pb2.PredictResponse:
         """Answer a `PredictRequest` with a `PredictResponse`.
 
+        Args:
+            request: the message.
+            deadline: of the request.
+            hold: is charged for the arrays.
+
         Raises:
             StatusError: FAILED_PRECONDITION where there is no such signature, INVALID_ARGUMENT for
-                what does not fit it, or whatever the graph says.
+                what does not fit it, RESOURCE_EXHAUSTED, or whatever the graph says.
         """
         inputs = {}
         for name, proto in request.inputs.items():
             try:
+                hold.add(array_bytes(proto))
                 inputs[name] = to_array(proto)
             except ValueError as error:
                 raise self._named(
@@ -84,6 +91,7 @@ class Servable:
                 ) from None
         key = request.model_spec.signature_name or DEFAULT_SIGNATURE
         outputs = self.run(key, inputs, request.output_filter, deadline)
+        hold.add(sum(array.nbytes for array in outputs.values()))  # once more, in the message
         response = predict_pb2.PredictResponse()
         self._fill_spec(response.model_spec, key)
         for name, array in outputs.items():

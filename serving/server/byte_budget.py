@@ -77,3 +77,7 @@ class Hold:
 
     def __exit__(self, *exc: object) -> None:
         self.release()
+
+
+NO_BUDGET = ByteBudget(-1)
+"""For requests that nobody sends, such as warm-up requests."""
