@@ -13,7 +13,7 @@ from serving.protos import (
     predict_pb2,
     regression_pb2,
 )
-from serving.server.byte_budget import Hold
+from serving.server.byte_budget import NO_BUDGET, Hold
 from serving.server.deadline import Deadline
 from serving.server.runtime import examples
 from serving.server.runtime.batching import Batcher
@@ -22,6 +22,8 @@ from serving.server.status import StatusError, invalid
 from serving.tensors import Array, array_bytes, to_array, to_proto
 
 Result: TypeAlias = classification_pb2.ClassificationResult | regression_pb2.RegressionResult
+
+_BYTES_PER_PIXEL = 3  # of a decoded picture
 
 
 class Servable:
@@ -90,7 +92,7 @@ class Servable:
                     invalid(f"tensor parsing error: input {name!r} is malformed: {error}")
                 ) from None
         key = request.model_spec.signature_name or DEFAULT_SIGNATURE
-        outputs = self.run(key, inputs, request.output_filter, deadline)
+        outputs = self.run(key, inputs, request.output_filter, deadline, hold)
         hold.add(sum(array.nbytes for array in outputs.values()))  # once more, in the message
         response = predict_pb2.PredictResponse()
         self._fill_spec(response.model_spec, key)
@@ -108,6 +110,7 @@ class Servable:
         inputs: Mapping[str, Array],
         outputs: Collection[str],
         deadline: Deadline,
+        hold: Hold,
     ) -> dict[str, Array]:
         """Call a signature; `outputs` names what to answer, none of them means all.
 
@@ -118,7 +121,7 @@ class Servable:
         if key not in self._signatures:
             message = f'Serving signature key "{key}" not found.'
             raise self._named(StatusError(grpc.StatusCode.FAILED_PRECONDITION, message))
-        return self._run(self._signatures[key], inputs, outputs, deadline)
+        return self._run(self._signatures[key], inputs, outputs, deadline, hold)
 
     def classify(
         self, request: classification_pb2.ClassificationRequest, deadline: Deadline
@@ -206,7 +209,7 @@ class Servable:
         deadline: Deadline,
         result: Result,
     ) -> None:
-        outputs = self._run(signature, inputs, (), deadline)
+        outputs = self._run(signature, inputs, (), deadline, NO_BUDGET.hold())
         fill = examples.fill_classes if method == CLASSIFY else examples.fill_values
         try:
             fill(outputs, len(inputs[examples.INPUTS]), result)
@@ -219,9 +222,11 @@ class Servable:
         inputs: Mapping[str, Array],
         outputs: Collection[str],
         deadline: Deadline,
+        hold: Hold,
     ) -> dict[str, Array]:
         try:
-            signature.check_inputs(inputs)
+            pixels = signature.check_inputs(inputs)
+            hold.add(_BYTES_PER_PIXEL * pixels)
             signature.check_outputs(outputs)
             deadline.check()
             queue = self._queues.get(signature.name)

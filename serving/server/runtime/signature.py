@@ -41,8 +41,8 @@ class Signature:
             tensor.tensor_shape.dim and tensor.tensor_shape.dim[0].size == -1 for tensor in tensors
         )
 
-    def check_inputs(self, inputs: Mapping[str, Array]) -> None:
-        """Refuse what does not fit.
+    def check_inputs(self, inputs: Mapping[str, Array]) -> int:
+        """Refuse what does not fit, and count the pixels of the pictures in it.
 
         Raises:
             StatusError: INVALID_ARGUMENT, naming the input.
@@ -56,6 +56,7 @@ class Signature:
                 f"Missing but required: {{{_names(expected.keys() - inputs.keys())}}}."
                 f" (signature {self.name})"
             )
+        pixels = 0
         for name, info in expected.items():
             number = dtype_number(inputs[name])
             if number != info.dtype:
@@ -68,7 +69,8 @@ class Signature:
                     f"but has {list(inputs[name].shape)}"
                 )
             if number == types_pb2.DT_STRING:
-                refuse_bombs(name, inputs[name])
+                pixels += refuse_bombs(name, inputs[name].flat)
+        return pixels
 
     def check_outputs(self, names: Collection[str]) -> None:
         """Refuse an output filter that names what is not there.
