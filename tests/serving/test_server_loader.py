@@ -141,6 +141,6 @@ def test_a_deadline_stops_the_graph(saved_models: Path) -> None:
     servable = load(saved_models / "counter")
     started = time.monotonic()
     with pytest.raises(StatusError) as refusal:
-        servable.run("", {"turns": np.int64(10**8)}, [], Deadline(started + 0.5))
+        servable.run("", {"turns": np.int64(10**8)}, [], Deadline(started + 0.5), NO_BUDGET.hold())
     assert refusal.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
     assert time.monotonic() - started < 5

@@ -146,6 +146,16 @@ def test_status_and_metadata(rest: Any) -> None:
     assert rest("/v1/models/half/versions/1/metadata")[1]["model_spec"]["version"] == "1"
 
 
+@pytest.mark.parametrize("depth", [40, 64, 65, 900, 1020, 3000])
+@pytest.mark.parametrize("shape", ['{"inputs":%s}', '{"instances":[%s,%s]}', '{"inputs":{"x":%s}}'])
+@pytest.mark.parametrize("model", ["half", "pictures"])
+def test_nested_deep(rest: Any, depth: int, shape: str, model: str) -> None:
+    body = shape.replace("%s", "[" * depth + "1" + "]" * depth).encode()
+    status, answer = rest(f"/v1/models/{model}:predict", body)
+    assert status == 400
+    assert answer["error"]
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "words"),
     [

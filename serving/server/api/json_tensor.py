@@ -103,13 +103,13 @@ def _numbers(value: Any) -> Array:
             raise ValueError("its lists differ in length")
         return np.stack(rows)
     array = np.array(value, object)
-    if any(isinstance(item, list) for item in array.flat):
+    if any(isinstance(item, list) for item in array.ravel()):
         raise ValueError("its lists differ in length")
     return array
 
 
 def _converted(array: Array, dtype: np.dtype[Any]) -> Array:
-    types = set(map(type, array.flat)) if array.dtype == object else {array.dtype.type}
+    types = set(map(type, array.ravel())) if array.dtype == object else {array.dtype.type}
     integers: set[type] = {int, np.int64}
     others: dict[str, set[type]] = {"b": {bool}, "f": integers | {float, np.float64}}
     allowed = others.get(dtype.kind, integers)

@@ -69,7 +69,7 @@ class Signature:
                     f"but has {list(inputs[name].shape)}"
                 )
             if number == types_pb2.DT_STRING:
-                pixels += refuse_bombs(name, inputs[name].flat)
+                pixels += refuse_bombs(name, inputs[name].ravel())
         return pixels
 
     def check_outputs(self, names: Collection[str]) -> None:
