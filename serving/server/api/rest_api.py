@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import cast
 from urllib.parse import unquote
@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.limits import MAX_MESSAGE_BYTES
 from serving.protos import model_pb2
+from serving.server.api.fair_pool import FairPool
 from serving.server.api.handlers import QUEUE_PER_THREAD, Handlers
 from serving.server.api.json_output import json_bytes
 from serving.server.api.rest_endpoints import (
@@ -190,10 +191,10 @@ class _Runner:
     """Runs endpoints: a limited number at a time, each for a limited time."""
 
     def __init__(self, options: Options, budget: ByteBudget) -> None:
-        self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="rest")
+        self._max_requests = options.threads * (1 + QUEUE_PER_THREAD)
+        self._pool = FairPool(options.threads, self._max_requests, "rest")
         self._budget = budget
         self._timeout_seconds = options.timeout_seconds
-        self._max_requests = options.threads * (1 + QUEUE_PER_THREAD)
         self._requests = 0
 
     def limited(self, endpoint: BodyEndpoint) -> AsyncEndpoint:
@@ -210,7 +211,7 @@ class _Runner:
             self._requests += 1
             try:
                 if self._requests > self._max_requests:
-                    raise StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many requests")
+                    raise _too_many()
                 return await endpoint(request, body)
             except StatusError:
                 raise
@@ -233,8 +234,20 @@ class _Runner:
             hold = self._budget.hold()
             hold.add(len(body))
             model_request = ModelRequest(spec, body, is_gzip, deadline, hold)
-            future = self._pool.submit(_respond, endpoint, model_request)
+            future: Future[Response] = Future()
             future.add_done_callback(lambda _: hold.release())  # later than a 504
+
+            def respond() -> None:
+                if not future.set_running_or_notify_cancel():
+                    return
+                try:
+                    future.set_result(_respond(endpoint, model_request))
+                except Exception as error:
+                    future.set_exception(error)
+
+            if not self._pool.submit(spec.name, respond):
+                future.cancel()
+                raise _too_many()
             try:
                 return await asyncio.wait_for(asyncio.wrap_future(future), self._timeout_seconds)
             except asyncio.TimeoutError:
@@ -249,6 +262,10 @@ class _Runner:
     def _too_slow(self) -> StatusError:
         message = f"the request took longer than {self._timeout_seconds:g} s"
         return StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, message)
+
+
+def _too_many() -> StatusError:
+    return StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many requests")
 
 
 def _respond(endpoint: Callable[[ModelRequest], JsonObject], request: ModelRequest) -> Response:
