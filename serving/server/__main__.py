@@ -17,6 +17,7 @@ from celflow.errors import UserError, run
 from serving.config_protos import MonitoringConfig
 from serving.limits import MAX_MESSAGE_BYTES
 from serving.server import flags as command_line
+from serving.server import memory
 from serving.server.api import grpc_api, rest_api, tls
 from serving.server.api.grpc_api import GrpcServer
 from serving.server.api.handlers import Handlers
@@ -71,6 +72,8 @@ def main() -> None:
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster, also without AVX-512
+    # Its own allocator never gives back what one large request needed.
+    os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
     from serving.server.runtime.loader import Loader
     from serving.server.runtime.saved_model import prepare_devices
 
@@ -90,6 +93,7 @@ def main() -> None:
         flags.max_num_load_retries,
         flags.load_retry_interval_micros / 1e6,
     )
+    memory.start()
     metrics = Metrics()
     budget = ByteBudget(_largest_message(flags))
     grpc_server = GrpcServer(

@@ -16,6 +16,7 @@ from types import MappingProxyType
 import grpc
 
 from serving.protos import model_pb2, model_server_config_pb2
+from serving.server import memory
 from serving.server.repository import model_config, versions
 from serving.server.repository.load_failures import LoadFailures
 from serving.server.repository.served_model import LoadStatus, ServedModel, State
@@ -253,6 +254,7 @@ class Manager:
             log.info("Unloaded servable version {name: %s version: %d}", name, version)
         if dropped:
             gc.collect()  # a loaded model is full of cycles; give its memory back now
+            memory.give_back_soon()
 
     def _publish(self, name: str, model: ServedModel | None) -> None:
         models = {**self._models, name: model}
