@@ -39,9 +39,8 @@ class FairPool:
             function: to run.
         """
         with self._changed:
-            if self._calls.total() >= self._places or self._calls[model] >= _share(
-                self._places, model
-            ):
+            places = self._share(self._places, model)
+            if self._calls.total() >= self._places or self._calls[model] >= places:
                 return False
             self._calls[model] += 1
             self._waiting.append((model, function))
@@ -68,7 +67,7 @@ class FairPool:
         with self._changed:
             while True:
                 for position, (model, function) in enumerate(self._waiting):
-                    if self._running[model] < _share(self._threads, model):
+                    if self._running[model] < self._share(self._threads, model):
                         del self._waiting[position]
                         self._running[model] += 1
                         return model, function
@@ -76,13 +75,12 @@ class FairPool:
                 self._changed.wait()
                 self._idle -= 1
 
-
-def _share(total: int, model: Hashable) -> int:
-    """How many of all one model may have, so that there is at least one left for others."""
-    if total < _FEW:
-        return total
-    reserve = max(1, total // RESERVE)
-    return reserve if model is None else total - 2 * reserve
+    def _share(self, total: int, model: Hashable) -> int:
+        """How many of all one model may have, so that there is at least one left for others."""
+        if self._threads < _FEW:
+            return total
+        reserve = max(1, total // RESERVE)
+        return reserve if model is None else total - 2 * reserve
 
 
 def _count_down(counter: "Counter[Hashable]", key: Hashable) -> None:
