@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 
 from serving.protos import tensor_pb2, types_pb2
 
+try:  # comes with TensorFlow, which a client need not have
+    from ml_dtypes import bfloat16
+except ImportError:
+    bfloat16 = None
+
 Array = NDArray[Any]
 
 MAX_REPEATED_BYTES = 64 << 20
@@ -37,6 +42,8 @@ _FIELDS: dict[
     types_pb2.DT_UINT64: (np.dtype(np.uint64), "uint64_val"),
     types_pb2.DT_BOOL: (np.dtype(np.bool_), "bool_val"),
 }
+if bfloat16 is not None:
+    _FIELDS[types_pb2.DT_BFLOAT16] = (np.dtype(bfloat16), "half_val")
 _NUMBERS = {dtype: number for number, (dtype, _) in _FIELDS.items()}
 
 
@@ -57,7 +64,8 @@ def to_array(proto: tensor_pb2.TensorProto) -> Array:
         raise ValueError(f"its shape {list(shape)} has a negative size")
     count = math.prod(shape)
     if proto.dtype == types_pb2.DT_STRING:
-        return _strings(proto.string_val, shape, count)
+        strings = proto.string_val or _decoded_strings(proto.tensor_content, count)
+        return _strings(strings, shape, count)
     if proto.dtype not in _FIELDS:
         raise ValueError(f"its type {dtype_name(proto.dtype)} is not supported")
     dtype, field = _FIELDS[proto.dtype]
@@ -70,7 +78,7 @@ def to_array(proto: tensor_pb2.TensorProto) -> Array:
     _check_count(len(values), shape, count, dtype.itemsize)
     # protobuf 7 fills the array itself; before, there is a Python object for each value.
     numbers: Array = np.asarray(values) if len(values) else np.zeros(1, np.int64)
-    stored = np.dtype(np.uint16) if dtype == np.float16 else dtype  # float16: bit patterns
+    stored = np.dtype(np.uint16) if field == "half_val" else dtype  # bit patterns
     if numbers.dtype != stored and stored.kind in "iu":
         limits = np.iinfo(stored)
         if numbers.min() < limits.min or numbers.max() > limits.max:
@@ -80,10 +88,10 @@ def to_array(proto: tensor_pb2.TensorProto) -> Array:
 
 def array_bytes(proto: tensor_pb2.TensorProto) -> int:
     """The most memory in bytes that `to_array` takes, beside what the message takes itself."""
-    if proto.tensor_content:
-        return 0
     if proto.dtype == types_pb2.DT_STRING:
-        itemsize, given = STRING_BYTES, len(proto.string_val)
+        itemsize, given = STRING_BYTES, len(proto.string_val) or len(proto.tensor_content)
+    elif proto.tensor_content:
+        return 0
     elif proto.dtype in _FIELDS:
         dtype, field = _FIELDS[proto.dtype]
         itemsize, given = dtype.itemsize, len(getattr(proto, field))
@@ -91,6 +99,30 @@ def array_bytes(proto: tensor_pb2.TensorProto) -> int:
         return 0
     count = int(math.prod(max(0, dim.size) for dim in proto.tensor_shape.dim))
     return min(itemsize * count, max(itemsize * given, MAX_REPEATED_BYTES))
+
+
+def _decoded_strings(content: bytes, count: int) -> list[bytes]:
+    """Strings as TensorFlow puts them into `tensor_content`: the lengths as varints, the bytes."""
+    lengths: list[int] = []
+    offset = 0
+    while content and len(lengths) < count:
+        length = shift = 0
+        while True:
+            if offset == len(content) or shift > 63:
+                raise ValueError("its tensor_content is no list of strings")
+            length |= (content[offset] & 0x7F) << shift
+            shift += 7
+            offset += 1
+            if content[offset - 1] < 0x80:
+                break
+        lengths.append(length)
+    if offset + sum(lengths) != len(content):
+        raise ValueError("its tensor_content is no list of strings of its shape")
+    strings = []
+    for length in lengths:
+        strings.append(content[offset : offset + length])
+        offset += length
+    return strings
 
 
 def _strings(values: Sequence[bytes], shape: tuple[int, ...], count: int) -> Array:
@@ -143,8 +175,9 @@ def to_proto(array: Array, typed: bool = False) -> tensor_pb2.TensorProto:
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     proto.dtype = _NUMBERS[array.dtype]
     if typed and array.dtype != np.uint8:
-        bits: Array = array.view(np.uint16) if array.dtype == np.float16 else array
-        _extend(proto, _FIELDS[proto.dtype][1], bits.ravel())
+        field = _FIELDS[proto.dtype][1]
+        bits: Array = array.view(np.uint16) if field == "half_val" else array
+        _extend(proto, field, bits.ravel())
     else:
         proto.tensor_content = array.tobytes()
     return proto

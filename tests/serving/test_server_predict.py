@@ -126,11 +126,6 @@ def test_output_filter(stub: Any) -> None:
             "INVALID_ARGUMENT",
             "input 'x' must be float32, but is string",
         ),
-        (
-            request(x=np.float32([[1]])),
-            "INVALID_ARGUMENT",
-            "input 'x' must have the shape [N], but has [1, 1]",
-        ),
         (request(outputs=("z",)), "INVALID_ARGUMENT", "not found in signature: z"),
         (request(outputs=("y", "y")), "INVALID_ARGUMENT", "duplicate output tensor alias"),
         (

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from serving.protos import (
     classification_pb2,
     example_pb2,
@@ -61,6 +63,8 @@ def _example(row: Any) -> example_pb2.Example:
     example = example_pb2.Example()
     for name, value in row.items():
         feature = example.features.feature[name]
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
         for item in value if isinstance(value, list) else [value]:
             _add(name, item, feature)
     return example

@@ -78,6 +78,8 @@ def loads(text: bytes, hold: Hold) -> Any:
         RecursionError: it is nested too deep.
         StatusError: RESOURCE_EXHAUSTED.
     """
+    if not text:
+        raise ValueError("The document is empty")
     arrays: dict[str, Array] = {}
     rest = text
     if len(text) >= LARGE and b"\\" not in text and text.count(b'"') <= 2 * _MAX_STRINGS:

@@ -29,9 +29,9 @@ def numbers(array: Array) -> Any:
     """An array for `json_bytes`.
 
     Floats get the shortest decimal that reads back as the same number of their type: 0.1, not
-    0.10000000149. (float16 is written as float32: 65504, the largest, not 65500.)
+    0.10000000149. (float16 and bfloat16 are written as float32: 65504, the largest, not 65500.)
     """
-    if array.dtype == np.float16:
+    if array.dtype == np.float16 or array.dtype.name == "bfloat16":
         array = array.astype(np.float32)
     if array.ndim == 0:
         return array[()] if np.isfinite(array) else number(array.item())

@@ -1,7 +1,7 @@
 """Tensors in JSON as in TensorFlow Serving's REST API: by row or by column, bytes as base64."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -26,8 +26,12 @@ def inputs(
     Raises:
         StatusError: INVALID_ARGUMENT, naming the input.
     """
-    if ("instances" in query) == ("inputs" in query):
-        raise invalid("Missing 'inputs' or 'instances' key: give one of the two")
+    if "instances" in query and "inputs" in query:
+        raise invalid(
+            "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist"
+        )
+    if "instances" not in query and "inputs" not in query:
+        raise invalid("Missing 'inputs' or 'instances' key")
     if "inputs" in query:
         named = query["inputs"]
         if not isinstance(named, dict) or is_b64(named):
@@ -36,15 +40,27 @@ def inputs(
         known = {name: value for name, value in named.items() if name in infos}
         return {name: _array(name, value, infos) for name, value in known.items()}, False
     rows = query["instances"]
-    if not isinstance(rows, list) or not rows:
+    if not isinstance(rows, (list, np.ndarray)) or not len(rows):
         raise invalid("Expecting 'instances' value to be a list with at least one example")
-    if all(isinstance(row, dict) and not is_b64(row) for row in rows):
-        if any(row.keys() != rows[0].keys() for row in rows):
-            raise invalid("Expecting all 'instances' to have the same keys")
-        named = {name: [row[name] for row in rows] for name in rows[0]}
-    else:
+    named = _columns(list(rows)) if isinstance(rows[0], dict) and not is_b64(rows[0]) else None
+    if named is None:
+        for position, row in enumerate(rows if isinstance(rows, list) else ()):
+            if isinstance(row, dict) and not is_b64(row):
+                raise invalid(
+                    f"Expecting value/list but got object at item {position} of input list"
+                )
         named = {_only(infos): rows}
     return {name: _array(name, value, infos) for name, value in named.items()}, True
+
+
+def _columns(rows: Sequence[Any]) -> dict[str, list[Any]]:
+    """The values of each name, of rows that are objects."""
+    for position, row in enumerate(rows):
+        if not isinstance(row, dict) or is_b64(row):
+            raise invalid(f"Expecting object but got list at item {position} of input list")
+        if row.keys() != rows[0].keys():
+            raise invalid("Expecting all 'instances' to have the same keys")
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def rows(outputs: Mapping[str, Array]) -> dict[str, Any]:
@@ -56,7 +72,9 @@ def rows(outputs: Mapping[str, Array]) -> dict[str, Any]:
     """
     sizes = {array.shape[0] if array.ndim else None for array in outputs.values()}
     if len(sizes) != 1 or None in sizes:
-        raise invalid("the outputs have no common batch size: ask with 'inputs', not 'instances'")
+        raise invalid(
+            "the outputs have an inconsistent batch size: ask with 'inputs', not 'instances'"
+        )
     if len(outputs) == 1:
         ((name, array),) = outputs.items()
         return {"predictions": _value(name, array)}
@@ -83,7 +101,7 @@ def _only(infos: Mapping[str, meta_graph_pb2.TensorInfo]) -> str:
 
 def _array(name: str, value: Any, infos: Mapping[str, meta_graph_pb2.TensorInfo]) -> Array:
     if name not in infos:
-        raise invalid(f"input {name!r} is not one of {', '.join(sorted(infos))}")
+        raise invalid(f"JSON object: does not have named input: {name}")
     kind = dtype_name(infos[name].dtype)
     try:
         if kind == "string":
@@ -99,33 +117,40 @@ def _numbers(value: Any) -> Array:
         return value
     if isinstance(value, list) and any(isinstance(row, np.ndarray) for row in value):
         rows = [_numbers(row) for row in value]
-        if len({row.shape for row in rows}) > 1:
-            raise ValueError("its lists differ in length")
+        _check_shapes(rows)
         return np.stack(rows)
     array = np.array(value, object)
     if any(isinstance(item, list) for item in array.ravel()):
-        raise ValueError("its lists differ in length")
+        _check_shapes([np.array(row, object) for row in value])
+        raise ValueError("Expecting shape of equal lists")  # deeper than the rows
     return array
 
 
+def _check_shapes(rows: list[Array]) -> None:
+    """Refuse rows of different shapes, as the real server."""
+    for row in rows:
+        if row.size != rows[0].size:
+            raise ValueError(f"Expecting tensor size: {rows[0].size} but got: {row.size}")
+        if row.shape != rows[0].shape:
+            raise ValueError(f"Expecting shape {list(rows[0].shape)} but got: {list(row.shape)}")
+
+
 def _converted(array: Array, dtype: np.dtype[Any]) -> Array:
+    """Numbers in the type of the input; floats that are too large for it are infinite."""
+    is_float = dtype.kind == "f" or dtype.name == "bfloat16"
     types = set(map(type, array.ravel())) if array.dtype == object else {array.dtype.type}
-    integers: set[type] = {int, np.int64}
-    others: dict[str, set[type]] = {"b": {bool}, "f": integers | {float, np.float64}}
-    allowed = others.get(dtype.kind, integers)
+    allowed: set[type] = {bool} if dtype.kind == "b" else {int, np.int64}
+    if is_float:
+        allowed |= {float, np.float64}
     if not types <= allowed:
-        raise ValueError("its values have another type")
-    if dtype.kind == "f":
-        array = array.astype(np.float64)
+        raise ValueError(f"a value is not of expected type: {dtype}")
+    if is_float:
         with np.errstate(over="ignore"):
-            converted = array.astype(dtype)
-        if (np.isfinite(array) & ~np.isfinite(converted)).any():
-            raise ValueError("a value cannot be converted without loss of precision")
-        return converted
-    if array.dtype == np.int64:
+            return array.astype(np.float64).astype(dtype)
+    if array.dtype == np.int64 and array.size:
         limits = np.iinfo(dtype)
         if array.min() < limits.min or array.max() > limits.max:
-            raise ValueError("a value is out of range")
+            raise ValueError(f"a value is not of expected type: {dtype}")
     return array.astype(dtype)
 
 
@@ -133,8 +158,7 @@ def _strings(value: Any) -> Array:
     """Nested lists of str or {"b64": ...} as an object array of bytes."""
     if isinstance(value, list):
         items = [_strings(item) for item in value]
-        if len({item.shape for item in items}) > 1:
-            raise ValueError("its lists differ in length")
+        _check_shapes(items)
         array = np.empty((len(items), *(items[0].shape if items else ())), object)
         for index, item in enumerate(items):
             array[index] = item[()] if item.ndim == 0 else item
@@ -145,7 +169,7 @@ def _strings(value: Any) -> Array:
     elif isinstance(value, dict) and is_b64(value) and isinstance(value["b64"], str):
         array[()] = decoded(value["b64"])
     else:
-        raise ValueError('a value is neither a string nor {"b64": ...}')
+        raise ValueError('a value is not of expected type: string or {"b64": ...}')
     return array
 
 
@@ -159,7 +183,7 @@ def decoded(b64: str) -> bytes:
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except ValueError:
-        raise ValueError("its b64 is not base64") from None
+        raise ValueError("Unable to base64 decode: its b64 is not base64") from None
 
 
 def is_b64(value: Mapping[str, Any]) -> bool:

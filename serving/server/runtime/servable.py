@@ -99,7 +99,7 @@ class Servable:
         for name, array in outputs.items():
             try:
                 response.outputs[name].CopyFrom(to_proto(array, typed=True))
-            except ValueError as error:  # bfloat16, complex numbers
+            except ValueError as error:  # complex numbers
                 message = f"output {name!r} is not supported: {error}"
                 raise self._named(StatusError(grpc.StatusCode.UNIMPLEMENTED, message)) from None
         return response
@@ -142,8 +142,8 @@ class Servable:
     def multi_inference(
         self, request: inference_pb2.MultiInferenceRequest, deadline: Deadline
     ) -> inference_pb2.MultiInferenceResponse:
-        """Answer a `MultiInferenceRequest`, whose tasks share their input; raises `StatusError`."""
-        seen: dict[str, str] = {}  # signature to its input tensor
+        """Answer a `MultiInferenceRequest`; its tasks share the examples; raises `StatusError`."""
+        seen = set()
         for task in request.tasks:
             if not task.model_spec.name:
                 raise invalid("Found ModelSpec with an empty model name.")
@@ -154,12 +154,10 @@ class Servable:
             key = task.model_spec.signature_name or DEFAULT_SIGNATURE
             if key in seen:
                 raise self._named(invalid(f"Duplicate evaluation of signature: {key}"))
-            signature = self._example_signature(
+            self._example_signature(
                 key, task.method_name, "Requested signature not found in model graph: "
             )
-            seen[key] = signature.definition.inputs[examples.INPUTS].name
-        if len(set(seen.values())) > 1:
-            raise self._named(invalid("Input tensor must be the same for all Signatures."))
+            seen.add(key)
         response = inference_pb2.MultiInferenceResponse()
         inputs = examples.serialized(request.input)
         for task in request.tasks:
@@ -224,14 +222,15 @@ class Servable:
         deadline: Deadline,
         hold: Hold,
     ) -> dict[str, Array]:
+        inputs = {**signature.defaults, **inputs}
         try:
             pixels = signature.check_inputs(inputs)
             hold.add(_BYTES_PER_PIXEL * pixels)
             signature.check_outputs(outputs)
             deadline.check()
             queue = self._queues.get(signature.name)
-            rows = {len(array) for array in inputs.values()} if queue else set()
-            if queue and len(rows) == 1 and 0 not in rows:
+            rows = {array.shape[:1] for array in inputs.values()}
+            if queue and len(rows) == 1 and not rows & {(), (0,)}:
                 results = queue(inputs, deadline)
             else:
                 results = signature.run(inputs, deadline)
