@@ -17,11 +17,12 @@ from celflow.errors import UserError, run
 from serving.config_protos import MonitoringConfig
 from serving.limits import MAX_MESSAGE_BYTES
 from serving.server import flags as command_line
+from serving.server import memory
 from serving.server.api import grpc_api, rest_api, tls
-from serving.server.api.byte_budget import ByteBudget
 from serving.server.api.grpc_api import GrpcServer
 from serving.server.api.handlers import Handlers
 from serving.server.api.rest_api import RestServer
+from serving.server.byte_budget import ByteBudget
 from serving.server.metrics import DEFAULT_PATH, Metrics
 from serving.server.repository import model_config
 from serving.server.repository.manager import Manager
@@ -71,6 +72,8 @@ def main() -> None:
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster, also without AVX-512
+    # Its own allocator never gives back what one large request needed.
+    os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
     from serving.server.runtime.loader import Loader
     from serving.server.runtime.saved_model import prepare_devices
 
@@ -90,10 +93,11 @@ def main() -> None:
         flags.max_num_load_retries,
         flags.load_retry_interval_micros / 1e6,
     )
+    memory.start()
     metrics = Metrics()
     budget = ByteBudget(_largest_message(flags))
     grpc_server = GrpcServer(
-        Handlers(manager, metrics, "GRPC"),
+        Handlers(manager, metrics, "GRPC", budget),
         grpc_api.Options(
             flags.address(flags.port),
             flags.grpc_max_threads or _grpc_threads(batching),
@@ -109,7 +113,8 @@ def main() -> None:
     if rest_socket:
         timeout = flags.rest_api_timeout_in_ms / 1000
         options = rest_api.Options(flags.rest_api_num_threads, timeout, metrics_path)
-        rest_server = RestServer(Handlers(manager, metrics, "REST"), rest_socket, options, budget)
+        handlers = Handlers(manager, metrics, "REST", budget)
+        rest_server = RestServer(handlers, rest_socket, options, budget)
         pinned_to_one_core(rest_server.start)
 
     def load_and_watch() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from serving.protos import prediction_log_pb2
+from serving.server.byte_budget import NO_BUDGET
 from serving.server.deadline import NO_DEADLINE, Deadline
 from serving.server.status import StatusError
 
@@ -27,7 +28,9 @@ def load(folder: Path, **options: Any) -> Any:
 
 
 def y(servable: Any) -> float:
-    return float(servable.run("", {"x": np.float32([2])}, ["y"], NO_DEADLINE)["y"][0])
+    return float(
+        servable.run("", {"x": np.float32([2])}, ["y"], NO_DEADLINE, NO_BUDGET.hold())["y"][0]
+    )
 
 
 def test_lite_is_taken_where_it_is_preferred_or_alone(
@@ -138,6 +141,6 @@ def test_a_deadline_stops_the_graph(saved_models: Path) -> None:
     servable = load(saved_models / "counter")
     started = time.monotonic()
     with pytest.raises(StatusError) as refusal:
-        servable.run("", {"turns": np.int64(10**8)}, [], Deadline(started + 0.5))
+        servable.run("", {"turns": np.int64(10**8)}, [], Deadline(started + 0.5), NO_BUDGET.hold())
     assert refusal.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
     assert time.monotonic() - started < 5

@@ -1,6 +1,5 @@
 """REST endpoints: from JSON to the messages that `Handlers` takes, and back."""
 
-import json
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +16,9 @@ from serving.protos import (
     predict_pb2,
     regression_pb2,
 )
-from serving.server.api import json_examples, json_tensor
-from serving.server.api.byte_budget import Hold
+from serving.server.api import json_examples, json_numbers, json_tensor
 from serving.server.api.handlers import Handlers
+from serving.server.byte_budget import Hold
 from serving.server.deadline import Deadline
 from serving.server.status import StatusError, invalid, one_line
 from serving.tensors import to_array, to_proto
@@ -49,10 +48,12 @@ class ModelRequest:
         """The JSON object in the body; its `signature_name` is moved into `spec`.
 
         Raises:
-            StatusError: INVALID_ARGUMENT: the body is no gzip, no JSON or no object.
+            StatusError: INVALID_ARGUMENT: the body is no gzip, no JSON or no object;
+                RESOURCE_EXHAUSTED.
         """
         try:
-            query = json.loads(_decompressed(self.body) if self.is_gzip else bytes(self.body))
+            body = _decompressed(self.body) if self.is_gzip else bytes(self.body)
+            query = json_numbers.loads(body, self.hold)
         except (ValueError, RecursionError) as error:
             raise invalid(f"JSON Parse error: {one_line(str(error))}") from None
         if not isinstance(query, dict):

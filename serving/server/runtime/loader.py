@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError, Message
 
 from serving.protos import prediction_log_pb2
+from serving.server.byte_budget import NO_BUDGET
 from serving.server.deadline import NO_DEADLINE, Deadline
 from serving.server.runtime import saved_model, tflite_model
 from serving.server.runtime.batching import Batcher
@@ -58,7 +60,7 @@ class Loader:
         if not path.is_file():
             return
         kinds: Mapping[str, Callable[[Any, Deadline], Message]] = {
-            "predict_log": servable.predict,
+            "predict_log": partial(servable.predict, hold=NO_BUDGET.hold()),
             "classify_log": servable.classify,
             "regress_log": servable.regress,
             "multi_inference_log": servable.multi_inference,
