@@ -17,6 +17,8 @@ from celflow.errors import UserError
 
 PARAMS_FILE = Path("params.yaml")
 
+LEAST_SHARE = 0.05  # of the pictures that a test or validation split has, where there is one
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
@@ -77,12 +79,19 @@ class FacecropConfig(Section):
 class SplitConfig(Section):
     """How pictures are assigned to train, val and test."""
 
-    test: Annotated[float, Field(ge=0.05, le=0.5)]
-    val: Annotated[float, Field(ge=0.05, le=0.5)]
+    test: Annotated[float, Field(ge=0, le=0.5)]
+    val: Annotated[float, Field(ge=0, le=0.5)]
     max_hamming_distance: Annotated[int, Field(ge=0, le=16)]
     source: str
     test_sources: str | None
     held_out_classes: list[str]
+
+    @field_validator("test", "val")
+    @classmethod
+    def _is_none_or_enough(cls, share: float) -> float:
+        if 0 < share < LEAST_SHARE:
+            raise ValueError(f"must be 0 (none) or {LEAST_SHARE} to 0.5")
+        return share
 
     @field_validator("source", "test_sources")
     @classmethod

@@ -3,6 +3,7 @@
 Reads models/<model>/ and the test split of data/split/<dataset>.csv. Writes metrics/<model>.json,
 plots/test/<model>/*.png (a sheet of the worst mistakes, or of results, and curves), and the same to
 MLflow. Classifiers are measured by their calibrated scores, as the served model answers them.
+Without test pictures the metrics are `{"pictures": 0}`, there is no plot, and MLflow gets nothing.
 """
 
 import json
@@ -27,8 +28,12 @@ PRINTED = (
 def run(name: str, params: Params) -> None:
     """Measure the model `name` on the test pictures."""
     model = table.create(name, params)
+    splits = manifest.read(params.dataset(name))
+    if not len(splits["test"]):
+        _write_unmeasured(name)
+        return
     folder = Path("models") / name
-    report = model.measure(model.predictor(folder), manifest.read(params.dataset(name)))
+    report = model.measure(model.predictor(folder), splits)
     fit = json.loads((folder / "fit.json").read_text())
     with atomic_dir(Path("plots/test") / name) as plots, registry.run_of_fit(name, fit["fit_key"]):
         for title, png in report.draw().items():
@@ -40,6 +45,17 @@ def run(name: str, params: Params) -> None:
     write_json(Path(f"metrics/{name}.json"), rounded(report.metrics))
     printed = [key for key in PRINTED if key in report.metrics]
     print(f"{name}: " + ", ".join(f"{key} {report.metrics[key]:.4f}" for key in printed))
+
+
+def _write_unmeasured(name: str) -> None:
+    """What DVC expects, where there is nothing to measure on."""
+    write_json(Path(f"metrics/{name}.json"), {"pictures": 0})
+    with atomic_dir(Path("plots/test") / name):
+        pass
+    print(
+        f"{name}: not measured, since no picture is kept for the test (split.test in params.yaml "
+        "is 0); how good it is, and whether a later version is better, can't be told"
+    )
 
 
 def rounded(value: Any) -> Any:

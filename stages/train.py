@@ -58,13 +58,17 @@ def run(name: str, params: Params) -> None:
             model.fit(splits, folder, checkpoint_dir, log)
             if isinstance(model, Classifier) and model.is_calibrated:
                 val = model.validation(splits["val"], checkpoint_dir)
-                raw = model.predict(folder, val.paths)
-                calibration.write_validation(folder, val.truth, raw)
+                if len(val):
+                    raw = model.predict(folder, val.paths)
+                    calibration.write_validation(folder, val.truth, raw)
+                else:
+                    print(f"{name}: no pictures of val, so its scores are not calibrated")
             write_json(folder / FIT_FILE, {"fit_key": key})
     curve = pd.DataFrame(history).to_csv(index=False)
     write_bytes(Path(f"plots/train/{name}.csv"), curve.encode())
     shutil.rmtree(checkpoint_dir)
-    print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in history[-1].items()))
+    last = ", ".join(f"{key} {value:.4g}" for key, value in history[-1].items())
+    print(f"{name}: {last}")
 
 
 def _checkpoint_dir(model: str, key: str) -> Path:
@@ -89,6 +93,8 @@ def _log_lineage(model: str, params: Params, key: str) -> None:
         warnings.simplefilter("ignore")  # it wonders which kind of file a local file is
         for split, context in (("train", "training"), ("val", "validation"), ("test", "testing")):
             rows = lines.loc[lines["split"] == split, ["path", "label", "sha256"]]
+            if rows.empty:
+                continue
             data = mlflow.data.from_pandas(
                 rows, source=str(path), name=f"{dataset}-{split}", targets="label"
             )

@@ -120,6 +120,16 @@ def test_the_probe_is_the_logistic_regression(classes):
     assert np.abs(ours - simplest).max() < 1e-6
 
 
+def test_without_validation_the_probe_takes_its_middle_strength():
+    rng = np.random.default_rng(0)
+    truth = np.arange(40) % 3
+    features = rng.normal(truth[:, None], 1.0, (40, 4))
+    blind, told = probe((features, truth), None), probe((features, truth), None, transfer.BLIND_C)
+    assert all(np.array_equal(*pair) for pair in zip(blind, told, strict=True))
+    freer = probe((features, truth), None, 1.0)
+    assert np.abs(freer[0]).max() > 2 * np.abs(blind[0]).max()
+
+
 @pytest.mark.slow
 def test_two_taps_stand_side_by_side(pictures):
     pixels = read_pixels(pictures.paths, 75)
@@ -185,6 +195,20 @@ def test_encodings_know_their_own_and_say_unknown(pictures):
     assert np.allclose(answer["scores"], scores, atol=1e-4)
     assert np.allclose(served["embed"](image_bytes=files)["embedding"], encodings, atol=1e-4)
     assert json.loads((Path("m") / "gallery.json").read_text())["names"] == ["a", "b"]
+
+
+@pytest.mark.slow
+def test_encodings_without_validation(pictures):
+    model = created(
+        "character_embedding",
+        epochs=0, margin=0.2, sharpness=10.0, unknown_prior=0.5, recoloured=0.0,
+    )  # fmt: skip
+    nothing = Examples([], np.zeros(0, np.int64), pictures.labels)
+    logged = []
+    splits = {"train": pictures, "val": nothing, "test": nothing}
+    model.fit(splits, Path("m"), Path("s"), lambda *line: logged.append(line))
+    assert logged == [(0, {})]
+    assert (model.predict(Path("m"), pictures.paths).argmax(axis=1) == pictures.truth).all()
 
 
 def test_recoloured_faces_are_classes_of_their_own(pictures):

@@ -101,8 +101,11 @@ class CharacterEmbedding(KerasClassifier[CharacterEmbeddingConfig]):
         encoder = keras.Model(encoder.input, UnitLength()(both(encoder.input)))
         keras_files.save(encoder, folder / MODEL_FILE)
         encodings = mean_directions(self._encode(folder, train.paths), train.truth)
+        checked = val if len(val) else train  # whose faces are surer than strangers' would be
         slope, threshold = _known_curve(
-            self._encode(folder, val.paths) @ encodings.T, val.truth, self.config.unknown_prior
+            self._encode(folder, checked.paths) @ encodings.T,
+            checked.truth,
+            self.config.unknown_prior,
         )
         Gallery(train.labels, encodings, self.config.sharpness, slope, threshold).write(folder)
 
