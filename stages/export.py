@@ -17,6 +17,7 @@ import numpy as np
 from celflow import errors, manifest, registry
 from celflow.files import atomic_dir, write_json
 from celflow.params import CLASSIFICATION_TASKS, Params, load
+from stages import no_pictures
 from stages.models.common import table
 from stages.models.common.saved_model import write_saved_model
 
@@ -27,6 +28,8 @@ TIMED_ON: tuple[manifest.Split, ...] = ("test", "val", "train")  # the first tha
 def run(name: str, params: Params) -> None:
     """Write the SavedModel of the model `name`."""
     task = params.task(name)
+    if no_pictures.skips(name, params, Path("exports") / name):
+        return
     splits = manifest.read(params.dataset(name))
     shown = next(splits[split] for split in TIMED_ON if len(splits[split]))
     folder = Path("models") / name

@@ -147,7 +147,10 @@ def held_out(dataset: Dataset, labels: np.ndarray, params: Params) -> np.ndarray
 
 def split_dataset(dataset: Dataset, params: Params) -> dict[str, Any]:
     """Write one dataset's manifest; returns its part of reports/split.json."""
-    classes = images_in(FOLDERS[dataset])
+    classes = images_in(FOLDERS[dataset], may_be_empty=True)
+    if not classes:
+        write_bytes(manifest_path(dataset), (",".join(COLUMNS) + "\n").encode())
+        return {"pictures": 0, "near_duplicates": 0, **{split: {} for split in SPLITS}}
     if len(classes) < 2:
         raise errors.UserError(
             f"{params.data.folder(dataset)} has one class: two or more are needed"

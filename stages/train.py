@@ -20,6 +20,7 @@ import pandas as pd
 from celflow import errors, manifest, registry
 from celflow.files import atomic_dir, write_bytes, write_json
 from celflow.params import Params, load
+from stages import no_pictures
 from stages.models.common import calibration, table
 from stages.models.common.model import Classifier
 
@@ -39,6 +40,8 @@ def fit_key(model: str, params: Params) -> str:
 
 def run(name: str, params: Params) -> None:
     """Fit the model `name`, in an MLflow run of its own."""
+    if no_pictures.skips(name, params, Path("models") / name, Path(f"plots/train/{name}.csv")):
+        return
     model = table.create(name, params)
     splits = manifest.read(params.dataset(name))
     key = fit_key(name, params)
