@@ -9,12 +9,17 @@ import numpy as np
 import pandas as pd
 
 from celflow import images, lineage, manifest, metrics, registry
+from celflow.errors import UserError
 from celflow.manifest import Examples
 from celflow.params import CLASSIFICATION_TASKS, Params
 from celflow.pyfunc import SavedModelFunc
 from stages.models.common import table
 
 BATCH = 16  # pictures a request to a classifier
+
+
+class NoTestPictures(UserError):
+    """A dataset has no test split."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,16 @@ def compare(
     """Compare both by the task's metric (`registry.gate` in params.yaml) on the current test set.
 
     A metric that was logged on exactly this test set counts; otherwise the version is measured
-    again.
+    again. Without test pictures nothing can be compared, and no version passes.
     """
     if champion is None or champion.version == candidate.version:
         return Verdict(True, "there is no other champion")
     metric = getattr(params.registry.gate, params.task(candidate.model))
     digest = lineage.test_hash(params.dataset(candidate.model))
-    new, old = (_metric(version, metric, digest, params) for version in (candidate, champion))
+    try:
+        new, old = (_metric(version, metric, digest, params) for version in (candidate, champion))
+    except NoTestPictures as error:
+        return Verdict(False, f"no {metric} to compare by: {error}")
     reason = (
         f"{metric} {new:.4f}, champion {champion.version} has {old:.4f}, "
         f"tolerance {params.registry.tolerance:g}, test set {digest[:8]}"
@@ -48,7 +56,14 @@ def compare(
 
 
 def measure(version: registry.RegisteredVersion, params: Params) -> dict[str, Any]:
-    """The metrics of a registered version on the current test set, by name."""
+    """The metrics of a registered version on the current test set, by name.
+
+    Raises:
+        NoTestPictures: there is none.
+    """
+    dataset = params.dataset(version.model)
+    if not len(manifest.read(dataset)["test"]):
+        raise NoTestPictures(f"{dataset} has no test pictures (split.test in params.yaml)")
     with registry.saved_model(version) as folder:
         model = SavedModelFunc(folder)
         if params.task(version.model) in CLASSIFICATION_TASKS:

@@ -121,7 +121,7 @@ def run(params: Params) -> None:
     with atomic_dir(Path("data/faces")) as folder:
         items = [
             (source, label, folder / label / source.name)
-            for label, sources in images_in(CLEAN).items()
+            for label, sources in images_in(CLEAN, may_be_empty=True).items()
             for source in sources
         ]
         work = partial(crop_one, find=find, on_miss=params.facecrop.on_miss)
@@ -152,7 +152,7 @@ def run(params: Params) -> None:
     report = {
         "pictures": len(table),
         "with_face": hits,
-        "detection_rate": round(hits / len(table), 4),
+        "detection_rate": round(hits / max(1, len(table)), 4),
         "several_faces": int((table["faces"] > 1).sum()),
     }
     write_json(Path("reports/facecrop.json"), report)

@@ -90,6 +90,17 @@ def test_five_faces_are_enough_and_strangers_are_unknown(drawn: Examples) -> Non
     assert np.mean(strangers.argmax(axis=1) == 8) >= 0.5
 
 
+def test_encodings_without_validation(pictures: Examples) -> None:
+    model = created(init="none", image_size=75)
+    nothing = Examples([], np.zeros(0, np.int64), pictures.labels)
+    logged = []
+    splits = {"train": pictures, "val": nothing, "test": nothing}
+    model.fit(splits, Path("m"), Path("s"), lambda *line: logged.append(line))
+    assert logged == [(0, {})]
+    named = model.predict(Path("m"), pictures.paths)[:, :-1].argmax(axis=1)
+    assert (named == pictures.truth).all()
+
+
 @pytest.mark.parametrize("init", ["nowhere.npz", "nowhere.h5"])
 def test_weights_that_cannot_be_had(pictures: Examples, init: str) -> None:
     with pytest.raises(UserError, match=r"train\.character_embedding\.init: ") as error:

@@ -100,6 +100,16 @@ def test_the_probe_is_the_logistic_regression(classes):
     assert np.abs(ours - simplest).max() < 1e-6
 
 
+def test_without_validation_the_probe_takes_its_middle_strength():
+    rng = np.random.default_rng(0)
+    truth = np.arange(40) % 3
+    features = rng.normal(truth[:, None], 1.0, (40, 4))
+    blind, told = probe((features, truth), None), probe((features, truth), None, transfer.BLIND_C)
+    assert all(np.array_equal(*pair) for pair in zip(blind, told, strict=True))
+    freer = probe((features, truth), None, 1.0)
+    assert np.abs(freer[0]).max() > 2 * np.abs(blind[0]).max()
+
+
 @pytest.mark.slow
 def test_two_taps_stand_side_by_side(pictures):
     pixels = read_pixels(pictures.paths, 75)

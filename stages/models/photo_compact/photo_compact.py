@@ -82,6 +82,10 @@ class PhotoCompact(KerasClassifier[PhotoCompactConfig]):
             return
         model = keras_files.load(folder)
         end, start = model.get_weights(), self.build(splits).get_weights()
+        if not len(val):
+            model.set_weights(between(start, end, config.trained_share))
+            keras_files.save(model, folder / MODEL_FILE)
+            return
         pixels = read_pixels(val.paths, config.image_size)
 
         def measure(share: float) -> dict[str, float]:
