@@ -126,7 +126,7 @@ def test_what_a_signature_may_take_and_give(tmp_path: Path) -> None:
     tf.saved_model.save(module, str(tmp_path / "m"), signatures=signatures)
     (tmp_path / "words").unlink()
 
-    _, loaded = saved_model.load(tmp_path / "m")
+    _, loaded = saved_model.load(tmp_path / "m", saved_model.SavedModelOptions())
     for kind in kinds:
         for values in ([0, 1], []):
             x = np.array(values).astype(kind.as_numpy_dtype)
