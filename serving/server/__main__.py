@@ -101,6 +101,7 @@ def main() -> None:
                 flags.enable_signature_method_name_check,
                 flags.enable_serialization_as_tensor_content,
             ),
+            flags.num_tflite_interpreters_per_pool,
         ),
         flags.allow_version_labels_for_unavailable_models,
         flags.max_num_load_retries,

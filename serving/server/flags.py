@@ -22,7 +22,6 @@ WITHOUT_EFFECT = [
     "enable_profiler",
     "flush_filesystem_caches",
     "num_load_threads",
-    "num_tflite_interpreters_per_pool",
     "num_tflite_pools",
     "num_unload_threads",
     "per_process_gpu_memory_fraction",
@@ -63,6 +62,7 @@ class Flags:
     allow_version_labels_for_unavailable_models: bool
     enable_grpc_healthcheck_service: bool
     prefer_tflite_model: bool
+    num_tflite_interpreters_per_pool: int
     rest_api_enable_cors_support: bool
     saved_model_tags: tuple[str, ...]
     enable_signature_method_name_check: bool
@@ -190,6 +190,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     switch("enable_grpc_healthcheck_service", False, "offer gRPC's health service")
     switch("prefer_tflite_model", False, "load model.tflite where a version has one")
+    add(
+        "num_tflite_interpreters_per_pool",
+        _count,
+        1,
+        "requests of a TensorFlow Lite model that run at a time",
+    )
     add("tensorflow_session_parallelism", _whole, 0, "both of the next two; 0 = a thread a core")
     add("tensorflow_intra_op_parallelism", _whole, 0, "threads for one operation of a model")
     add("tensorflow_inter_op_parallelism", _whole, 0, "operations of a model that run at a time")

@@ -35,6 +35,7 @@ class Loader:
         prefer_tflite: load `model.tflite` where a folder has a SavedModel too.
         saved_model: which graph of a SavedModel to load, and how to run it.
         predict: how to answer.
+        tflite_interpreters: requests of a TensorFlow Lite model that run at a time.
     """
 
     batcher: Batcher | None = None
@@ -42,6 +43,7 @@ class Loader:
     prefer_tflite: bool = False
     saved_model: SavedModelOptions = field(default_factory=SavedModelOptions)
     predict: PredictOptions = field(default_factory=PredictOptions)
+    tflite_interpreters: int = 1
 
     def __call__(self, name: str, version: int, folder: Path) -> Servable:
         """The servable in `folder`.
@@ -52,7 +54,7 @@ class Loader:
         lite = folder / TFLITE_FILE
         saved = any((folder / file).is_file() for file in SAVED_MODEL_FILES)
         if lite.is_file() and (self.prefer_tflite or not saved):
-            definitions, signatures = tflite_model.load(lite)
+            definitions, signatures = tflite_model.load(lite, self.tflite_interpreters)
         else:
             definitions, signatures = saved_model.load(folder, self.saved_model)
         servable = Servable(name, version, definitions, signatures, self.batcher, self.predict)
