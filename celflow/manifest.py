@@ -57,11 +57,12 @@ def read(dataset: Dataset) -> dict[Split, Examples]:
     return splits
 
 
-def images_in(folder: Path) -> dict[str, list[Path]]:
+def images_in(folder: Path, may_be_empty: bool = False) -> dict[str, list[Path]]:
     """Files by class: the sub-folders' names, each with its files in order.
 
     Raises:
-        UserError: the folder is missing, has no sub-folder, or a sub-folder has no file.
+        UserError: the folder is missing, has no sub-folder (unless it `may_be_empty`), or a
+            sub-folder has no file.
     """
     if not folder.is_dir():
         raise UserError(f"no folder {folder}: name yours in params.yaml under 'data'")
@@ -70,7 +71,7 @@ def images_in(folder: Path) -> dict[str, list[Path]]:
         for inner in sorted(folder.iterdir())
         if inner.is_dir() and not inner.name.startswith(".")
     }
-    if not classes:
+    if not classes and not may_be_empty:
         raise UserError(f"{folder} has no sub-folders: it needs one a class, with pictures in it")
     for name, files in classes.items():
         if not files:

@@ -4,24 +4,37 @@ The settings of a model stand beside its code; `Params.model_config_of` checks i
 `train` by the class that the model brings.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from celflow.errors import UserError
 
 PARAMS_FILE = Path("params.yaml")
 
+LEAST_SHARE = 0.05  # of the pictures that a test or validation split has, where there is one
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
+UserPath = Annotated[str, AfterValidator(os.path.expanduser)]  # `~` is the user's home
 Weight = Annotated[float, Field(ge=0)]
 Dataset = Literal["cartoon_or_photo", "characters"]
-Task = Literal["cartoon_or_photo", "characters", "sketch", "cartoonize"]
+DATASETS: tuple[Dataset, ...] = get_args(Dataset)
+Task = Literal["cartoon_or_photo", "characters", "faces", "sketch", "cartoonize"]
 CLASSIFICATION_TASKS: tuple[Task, ...] = ("cartoon_or_photo", "characters")
 
 
@@ -35,15 +48,23 @@ SectionType = TypeVar("SectionType", bound=Section)
 
 
 class DataConfig(Section):
-    """Where the raw pictures are."""
+    """Where the raw pictures are; null where there are none."""
 
-    cartoon_or_photo: str
-    characters: str
+    cartoon_or_photo: UserPath | None
+    characters: UserPath | None
     backend: Literal["loky", "threading", "dask", "ray"]
 
-    def folder(self, dataset: Dataset) -> Path:
-        """The raw folder of a dataset."""
-        return Path(getattr(self, dataset))
+    def folder(self, dataset: Dataset) -> Path | None:
+        """The raw folder of a dataset, if it has one."""
+        folder = getattr(self, dataset)
+        return None if folder is None else Path(folder)
+
+    def missing(self, dataset: Dataset) -> str | None:
+        """Why there are no pictures of a dataset, in a line; None where its folder is there."""
+        folder = self.folder(dataset)
+        if folder is None:
+            return f"data.{dataset} in params.yaml is null"
+        return None if folder.is_dir() else f"no folder {folder}: see data.{dataset} in params.yaml"
 
 
 class SampleConfig(Section):
@@ -67,8 +88,8 @@ class CleanConfig(Section):
 class FacecropConfig(Section):
     """How faces are found."""
 
-    detector: Literal["auto", "none"]
-    cascade: str | None
+    detector: Literal["auto", "classic", "none"]
+    cascade: UserPath | None
     on_miss: Literal["drop", "keep"]
     detect_side: Annotated[int, Field(ge=64)]
     min_face: Positive
@@ -77,12 +98,19 @@ class FacecropConfig(Section):
 class SplitConfig(Section):
     """How pictures are assigned to train, val and test."""
 
-    test: Annotated[float, Field(ge=0.05, le=0.5)]
-    val: Annotated[float, Field(ge=0.05, le=0.5)]
+    test: Annotated[float, Field(ge=0, le=0.5)]
+    val: Annotated[float, Field(ge=0, le=0.5)]
     max_hamming_distance: Annotated[int, Field(ge=0, le=16)]
     source: str
     test_sources: str | None
     held_out_classes: list[str]
+
+    @field_validator("test", "val")
+    @classmethod
+    def _is_none_or_enough(cls, share: float) -> float:
+        if 0 < share < LEAST_SHARE:
+            raise ValueError(f"must be 0 (none) or {LEAST_SHARE} to 0.5")
+        return share
 
     @field_validator("source", "test_sources")
     @classmethod
@@ -128,6 +156,7 @@ class GateConfig(Section):
 
     cartoon_or_photo: Literal["accuracy", "balanced_accuracy"]
     characters: Literal["accuracy", "balanced_accuracy"]
+    faces: Literal["f1", "recall"]
     sketch: Literal["psnr", "ssim", "edge_f1"]
     cartoonize: Literal["style_gain"]
 

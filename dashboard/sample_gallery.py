@@ -7,7 +7,7 @@ import streamlit as st
 from PIL import Image
 
 from celflow.images import SUFFIXES, BadImage, read_image
-from celflow.params import DataConfig
+from celflow.params import DATASETS, DataConfig
 from dashboard.widgets import escaped
 
 SAMPLES = 4  # pictures of each class
@@ -18,10 +18,10 @@ def show(data: DataConfig) -> None:
     """Show the thumbnails; a click puts the picture into `st.session_state`."""
     samples = [sample for sample in map(_thumbnail, *_files(data)) if sample is not None]
     if not samples:
+        folders = " and ".join(escaped(str(folder)) for folder in _folders(data))
         st.caption(
-            "No samples: there are no pictures in "
-            f"{escaped(data.cartoon_or_photo)} and {escaped(data.characters)} yet (`dvc repro` "
-            "makes the built-in ones)."
+            f"No samples: there are no pictures in {folders} yet (`dvc repro` makes the built-in "
+            "ones)."
         )
         return
     st.html('<p class="label">Or pick a sample</p>')
@@ -39,17 +39,24 @@ def show(data: DataConfig) -> None:
                 )
 
 
+def _folders(data: DataConfig) -> list[Path]:
+    return [folder for dataset in DATASETS if (folder := data.folder(dataset)) is not None]
+
+
 def _files(data: DataConfig) -> tuple[list[Path], list[float]]:
     """The gallery's files and the times of their last change."""
-    paths = [path for path in _choose(data.cartoon_or_photo, data.characters) if path.is_file()]
+    folders = data.folder("cartoon_or_photo"), data.folder("characters")
+    paths = [path for path in _choose(*folders) if path.is_file()]
     return paths, [path.stat().st_mtime for path in paths]
 
 
 @st.cache_data(ttl=60, show_spinner=False)  # the folders may be large
-def _choose(cartoon_or_photo: str, characters: str) -> list[Path]:
+def _choose(kinds: Path | None, characters: Path | None) -> list[Path]:
     """A few files of each class, spread evenly over the sorted names; characters are one class."""
-    folders = [folder for folder in sorted(Path(cartoon_or_photo).glob("*")) if folder.is_dir()]
-    folders.append(Path(characters))
+    folders = (
+        [] if kinds is None else [inner for inner in sorted(kinds.glob("*")) if inner.is_dir()]
+    )
+    folders += [] if characters is None else [characters]
     chosen = []
     for folder in folders:
         files = [

@@ -17,9 +17,8 @@ from celflow import errors, parallel
 from celflow.files import atomic_dir, write_json
 from celflow.images import BadImage, encode_png, open_image, shrink
 from celflow.manifest import images_in
-from celflow.params import CleanConfig, Dataset, Params, load
+from celflow.params import DATASETS, CleanConfig, Params, load
 
-DATASETS: tuple[Dataset, ...] = ("cartoon_or_photo", "characters")
 SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".bmp": "BMP",
             ".gif": "GIF", ".webp": "WEBP"}  # fmt: skip
 
@@ -134,12 +133,16 @@ def _flat(path: Path, folder: Path) -> str:
 
 
 def run(params: Params) -> None:
-    """Clean the raw folders of both datasets."""
+    """Clean the raw folders of both datasets; one that has none gets an empty folder."""
     report: dict[str, dict[str, Any]] = {}
     with atomic_dir(Path("data/clean")) as clean, atomic_dir(Path("data/quarantine")) as quarantine:
         for dataset in DATASETS:
+            raw = params.data.folder(dataset)
+            if raw is None or params.data.missing(dataset):
+                (clean / dataset).mkdir()
+                continue
             report[dataset] = clean_dataset(
-                params.data.folder(dataset),
+                raw,
                 clean / dataset,
                 quarantine / dataset,
                 params.clean,

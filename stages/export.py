@@ -17,22 +17,27 @@ import numpy as np
 from celflow import errors, manifest, registry
 from celflow.files import atomic_dir, write_json
 from celflow.params import CLASSIFICATION_TASKS, Params, load
+from stages import no_pictures
 from stages.models.common import table
 from stages.models.common.saved_model import write_saved_model
 
 TIMED = 24  # pictures
+TIMED_ON: tuple[manifest.Split, ...] = ("test", "val", "train")  # the first that has any
 
 
 def run(name: str, params: Params) -> None:
     """Write the SavedModel of the model `name`."""
     task = params.task(name)
-    test = manifest.read(params.dataset(name))["test"]
+    if no_pictures.skips(name, params, Path("exports") / name):
+        return
+    splits = manifest.read(params.dataset(name))
+    shown = next(splits[split] for split in TIMED_ON if len(splits[split]))
     folder = Path("models") / name
-    servable = table.create(name, params).export(folder, test.labels)
-    labels = test.labels if task in CLASSIFICATION_TASKS else []
+    servable = table.create(name, params).export(folder, shown.labels)
+    labels = shown.labels if task in CLASSIFICATION_TASKS else []
     with atomic_dir(Path("exports") / name) as place:
         card = write_saved_model(servable, name, task, labels, place)
-    report = speed(Path("exports") / name / "saved_model", test.paths)
+    report = speed(Path("exports") / name / "saved_model", shown.paths)
     write_json(Path(f"reports/speed/{name}.json"), report)
     fit = json.loads((folder / "fit.json").read_text())
     with registry.run_of_fit(name, fit["fit_key"]):

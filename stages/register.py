@@ -12,10 +12,14 @@ from pathlib import Path
 from celflow import errors, lineage, registry
 from celflow.files import write_json
 from celflow.params import Params, load
+from stages import no_pictures
 
 
 def run(name: str, params: Params) -> None:
     """Register the model `name`."""
+    written = Path(f"registered/{name}.json")
+    if no_pictures.skips(name, params, written):
+        return
     folder = Path("exports") / name
     card = json.loads((folder / "card.json").read_text())
     fit = json.loads((Path("models") / name / "fit.json").read_text())
@@ -29,7 +33,7 @@ def run(name: str, params: Params) -> None:
         run_id = active.info.run_id
     version, new = registry.register(name, run_id, folder / "saved_model", card["content"], tags)
     write_json(
-        Path(f"registered/{name}.json"),
+        written,
         {"model": name, "version": version.version, "content": card["content"]},
     )
     words = ", ".join(version.aliases) or "no alias"

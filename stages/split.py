@@ -27,7 +27,14 @@ FOLDERS: dict[Dataset, Path] = {
     "cartoon_or_photo": Path("data/clean/cartoon_or_photo"),
     "characters": Path("data/faces"),
 }
-MIN_GROUPS = 3  # a class needs, one for each split
+
+
+def min_groups(config: SplitConfig, named: bool = False) -> int:
+    """Pictures that differ, which a class needs: one for each split that there is.
+
+    named: whether pictures are named for the test.
+    """
+    return 1 + (named or config.test > 0) + (config.val > 0)
 
 
 def hashes(path: Path) -> tuple[int, str]:
@@ -73,6 +80,8 @@ def assign(
 ) -> np.ndarray:
     """The split of each picture, str [N]: stratified by label, groups kept whole.
 
+    A split whose share is 0 gets none.
+
     named: bool [N], pictures for the test; the test is then their groups and nothing else.
     """
     splits = np.full(len(labels), "train", dtype=object)
@@ -82,6 +91,8 @@ def assign(
         del shares["test"]
     rest = np.flatnonzero(splits == "train")
     for split, share in shares.items():
+        if share == 0:
+            continue
         folds = StratifiedGroupKFold(max(2, round(1 / share)), shuffle=True, random_state=seed)
         held_out_folds = folds.split(rest, labels[rest], groups[rest])
         chosen = _most_even([held for _, held in held_out_folds], labels[rest], share)
@@ -102,14 +113,15 @@ def _most_even(folds: list[np.ndarray], labels: np.ndarray, share: float) -> np.
     return min(folds, key=worst)
 
 
-def _check_named(labels: np.ndarray, test: np.ndarray, groups: np.ndarray) -> None:
+def _check_named(labels: np.ndarray, test: np.ndarray, groups: np.ndarray, least: int) -> None:
+    """least: pictures that differ, which a class needs beside those of the test."""
     for label in np.unique(labels):
         rest = len(set(groups[(labels == label) & ~test]))
-        if rest < MIN_GROUPS - 1 or not np.any((labels == label) & test):
+        if rest < least or not np.any((labels == label) & test):
             raise errors.UserError(
                 f"split.test_sources leaves class '{label}' {rest} picture(s) that differ to learn "
                 f"from and {np.sum((labels == label) & test)} to test on: at least "
-                f"{MIN_GROUPS - 1} and 1 are needed"
+                f"{least} and 1 are needed"
             )
 
 
@@ -135,7 +147,10 @@ def held_out(dataset: Dataset, labels: np.ndarray, params: Params) -> np.ndarray
 
 def split_dataset(dataset: Dataset, params: Params) -> dict[str, Any]:
     """Write one dataset's manifest; returns its part of reports/split.json."""
-    classes = images_in(FOLDERS[dataset])
+    classes = images_in(FOLDERS[dataset], may_be_empty=True)
+    if not classes:
+        write_bytes(manifest_path(dataset), (",".join(COLUMNS) + "\n").encode())
+        return {"pictures": 0, "near_duplicates": 0, **{split: {} for split in SPLITS}}
     if len(classes) < 2:
         raise errors.UserError(
             f"{params.data.folder(dataset)} has one class: two or more are needed"
@@ -149,17 +164,18 @@ def split_dataset(dataset: Dataset, params: Params) -> dict[str, Any]:
     groups = near_duplicate_groups(
         [value for value, _ in prints], sources, params.split.max_hamming_distance
     )
-    for label in classes:
-        count = len(set(groups[labels == label]))
-        if count < MIN_GROUPS:
-            raise errors.UserError(
-                f"class '{label}' in {params.data.folder(dataset)} has {count} picture(s) that "
-                f"differ, and {MIN_GROUPS} is the least: add pictures or take the folder out"
-            )
     aside = params.split.test_sources
     named = np.array([bool(aside and re.search(aside, path.name)) for path in paths])
+    least = min_groups(params.split, bool(named.any()))
+    for label in classes:
+        count = len(set(groups[labels == label]))
+        if count < least:
+            raise errors.UserError(
+                f"class '{label}' in {params.data.folder(dataset)} has {count} picture(s) that "
+                f"differ, and {least} is the least: add pictures or take the folder out"
+            )
     if named.any():
-        _check_named(labels, np.isin(groups, groups[named]), groups)
+        _check_named(labels, np.isin(groups, groups[named]), groups, least - 1)
     unknown = held_out(dataset, labels, params)
     splits = np.full(len(labels), "unknown", dtype=object)
     splits[~unknown] = assign(

@@ -20,6 +20,7 @@ import pandas as pd
 from celflow import errors, manifest, registry
 from celflow.files import atomic_dir, write_bytes, write_json
 from celflow.params import Params, load
+from stages import no_pictures
 from stages.models.common import calibration, table
 from stages.models.common.model import Classifier
 
@@ -39,6 +40,8 @@ def fit_key(model: str, params: Params) -> str:
 
 def run(name: str, params: Params) -> None:
     """Fit the model `name`, in an MLflow run of its own."""
+    if no_pictures.skips(name, params, Path("models") / name, Path(f"plots/train/{name}.csv")):
+        return
     model = table.create(name, params)
     splits = manifest.read(params.dataset(name))
     key = fit_key(name, params)
@@ -58,13 +61,17 @@ def run(name: str, params: Params) -> None:
             model.fit(splits, folder, checkpoint_dir, log)
             if isinstance(model, Classifier) and model.is_calibrated:
                 val = model.validation(splits["val"], checkpoint_dir)
-                raw = model.predict(folder, val.paths)
-                calibration.write_validation(folder, val.truth, raw)
+                if len(val):
+                    raw = model.predict(folder, val.paths)
+                    calibration.write_validation(folder, val.truth, raw)
+                else:
+                    print(f"{name}: no pictures of val, so its scores are not calibrated")
             write_json(folder / FIT_FILE, {"fit_key": key})
     curve = pd.DataFrame(history).to_csv(index=False)
     write_bytes(Path(f"plots/train/{name}.csv"), curve.encode())
     shutil.rmtree(checkpoint_dir)
-    print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in history[-1].items()))
+    last = ", ".join(f"{key} {value:.4g}" for key, value in history[-1].items())
+    print(f"{name}: {last}")
 
 
 def _checkpoint_dir(model: str, key: str) -> Path:
@@ -89,6 +96,8 @@ def _log_lineage(model: str, params: Params, key: str) -> None:
         warnings.simplefilter("ignore")  # it wonders which kind of file a local file is
         for split, context in (("train", "training"), ("val", "validation"), ("test", "testing")):
             rows = lines.loc[lines["split"] == split, ["path", "label", "sha256"]]
+            if rows.empty:
+                continue
             data = mlflow.data.from_pandas(
                 rows, source=str(path), name=f"{dataset}-{split}", targets="label"
             )

@@ -47,6 +47,8 @@ def test_every_setting_has_a_comment_where_it_comes_first():
         ),
         (lambda c: c["split"].update(source="("), "split.source"),
         (lambda c: c["split"].update(test_sources="("), "split.test_sources"),
+        (lambda c: c["split"].update(test=0.01), "split.test' = 0.01"),
+        (lambda c: c["split"].update(val=0.7), "split.val"),
         (lambda c: c["evaluate"]["unsure"].update(max_error=0), "evaluate.unsure.max_error"),
     ],
 )

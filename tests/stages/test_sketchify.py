@@ -176,6 +176,19 @@ def test_a_killed_fit_ends_with_the_same_weights(fitted, splits, tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(whole, resumed, strict=True))
 
 
+def test_without_validation_the_last_epoch_counts(splits, tmp_path):
+    logged = []
+    nothing = Examples([], np.zeros(0, np.int64), ["cartoon", "photo"])
+    model().fit(
+        {**splits, "val": nothing},
+        tmp_path / "m",
+        tmp_path / "c",
+        lambda *line: logged.append(line),
+    )
+    assert [set(measured) for _, measured in logged] == [{"loss"}] * 2
+    assert (tmp_path / "m/model.keras").is_file()
+
+
 def test_measure_beside_baselines(fitted, splits):
     seen = {**splits, "test": splits["val"]}
     ours = model()

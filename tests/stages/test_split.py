@@ -129,3 +129,28 @@ def test_assigning_never_tears_a_group(seed, per_class, size):
         assert len(set(splits[groups == group])) == 1
     for label in ("a", "b"):
         assert set(splits[labels == label]) == {"train", "val", "test"}
+
+
+@pytest.mark.parametrize(
+    ("test", "val", "splits"),
+    [(0, 0.15, {"train", "val"}), (0.2, 0, {"train", "test"}), (0, 0, {"train"})],
+)
+def test_a_split_of_share_0_has_no_pictures(project, test, val, splits):
+    split.run(prepare(project, {"split": {"test": test, "val": val}}))
+    for dataset in ("cartoon_or_photo", "characters"):
+        table = pd.read_csv(f"data/split/{dataset}.csv")
+        assert set(table["split"]) == splits
+        assert set(table.groupby("label")["split"].nunique()) == {len(splits)}
+
+
+def test_without_test_and_val_one_picture_a_class_is_enough(project):
+    project.put("characters/only/one.png", grainy_photo(5))
+    split.run(prepare(project, {"split": {"test": 0, "val": 0}}))
+    assert manifest.read("characters")["train"].labels == ["aki", "beni", "only"]
+
+
+def test_named_sources_are_the_test_also_where_its_share_is_0(project):
+    changes = {"split": {"test": 0, "val": 0, "test_sources": "^(p1|d1)"}}
+    split.run(prepare(project, changes))
+    assert len(manifest.read("cartoon_or_photo")["test"]) >= 10
+    assert len(manifest.read("characters")["test"]) == 0

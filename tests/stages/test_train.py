@@ -139,10 +139,11 @@ def lineage(project):
 def test_errors_are_one_line(split_project):
     for words, text in [
         (["stages.train", "vgg"], "no model 'vgg'"),
-        (["stages.clean"], "no folder nowhere"),
+        (["stages.raw"], "no folder nowhere"),
     ]:
-        if "clean" in words[0]:
-            split_project.configure({"data": {"characters": "nowhere"}})
+        if "raw" in words[0]:
+            nowhere = {"characters": "nowhere", "cartoon_or_photo": "nowhere"}
+            split_project.configure({"data": nowhere})
         done = stage(*words, check=False)
         assert done.returncode == 1
         errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

@@ -40,7 +40,8 @@ class KerasClassifier(Classifier[NetworkConfigType]):
     def fit(self, splits: Splits, folder: Path, checkpoint_dir: Path, log: Log) -> None:
         """Train the network; save it into `folder`.
 
-        With patience, the epoch of lowest validation loss counts; without, the last one. A fit
+        With patience, the epoch of lowest validation loss counts; without, or where val has no
+        pictures, the last one. A fit
         that was killed goes on after its last checkpoint, and ends with the same weights as one
         that was not.
         """
@@ -51,6 +52,8 @@ class KerasClassifier(Classifier[NetworkConfigType]):
         val_pixels = read_pixels(val.paths, config.image_size)
 
         def validate(network: keras.Model) -> Metrics:
+            if not len(val):
+                return {}
             scores = predict_on(network, val_pixels)
             return {
                 "val_loss": metrics.log_loss(val.truth, scores),

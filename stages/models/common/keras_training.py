@@ -32,7 +32,7 @@ def fit(
 
     Keras's BackupAndRestore takes up a fit that was killed, after its last whole epoch.
 
-    batches_of: the batches of an epoch. validate: metrics of an epoch, `val_loss` among them.
+    batches_of: the batches of an epoch. validate: metrics of an epoch, as in `training_loop`.
     patience: epochs without a lower one; then the best epoch counts. None: all, and the last.
     """
     data = _Epochs(batches_of)

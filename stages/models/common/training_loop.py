@@ -37,7 +37,7 @@ class Batches(Protocol):
 class TrainingState:
     """A fit between two epochs: the network with its optimizer, and the metrics so far.
 
-    best: weights of the epoch of lowest `val_loss`.
+    best: weights of `best_epoch`.
     """
 
     def __init__(
@@ -93,7 +93,8 @@ def run_epochs(
 ) -> None:
     """Train epoch after epoch, from where `state` is, and save the network into `folder`.
 
-    one_epoch: trains the epoch of this number, and returns its metrics, `val_loss` among them.
+    one_epoch: trains the epoch of this number, and returns its metrics; `val_loss` among them
+        unless there is nothing to validate by.
     patience: epochs without a lower one; then the best epoch counts. None: all, and the last.
     """
     while not is_finished(state.history, epochs, patience):
@@ -109,7 +110,9 @@ def run_epochs(
 
 
 def best_epoch(history: list[Metrics]) -> int:
-    """The epoch of lowest validation loss, the first of several."""
+    """The epoch of lowest validation loss, the first of several; the last if nothing validates."""
+    if "val_loss" not in history[-1]:
+        return len(history) - 1
     return int(np.argmin([metrics["val_loss"] for metrics in history]))
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeVar
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 from pydantic import Field, ValidationInfo, field_validator
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -25,10 +25,12 @@ from stages.models.common.config import NetworkConfig
 from stages.models.common.image_ops import read_pixels
 from stages.models.common.keras_classifier import KerasClassifier
 from stages.models.common.keras_files import MODEL_FILE
+from stages.models.common.mirrored import mirrored
 from stages.models.common.model import Log, Splits
 from stages.models.common.training_loop import predict_on
 
 FEATURES = Path("checkpoints/features")
+BLIND_C = 1e-3  # of `probe`, where nothing validates it; the middle of what it tries
 MOMENTUM = 0.9  # of batch normalisation; 0.99 lags where an epoch has few steps
 
 Tap = Literal[
@@ -74,9 +76,8 @@ class TransferClassifier(KerasClassifier[TransferConfigType]):
         """The trunk and a softmax layer that is fitted to its frozen features already."""
         config, train, val = self.config, splits["train"], splits["val"]
         features = prepared(config, train)
-        fitted, checked = (
-            (frozen_features(features, config, part), part.truth) for part in (train, val)
-        )
+        fitted = frozen_features(features, config, train), train.truth
+        checked = (frozen_features(features, config, val), val.truth) if len(val) else None
         kernel, bias = probe(fitted, checked, config.probe_c)
         freeze(features, config)
         head = layers.Dense(len(train.labels), activation="softmax", name="classes")
@@ -183,24 +184,30 @@ def frozen_features(
 
 def probe(
     train: tuple[np.ndarray, np.ndarray],
-    val: tuple[np.ndarray, np.ndarray],
+    val: tuple[np.ndarray, np.ndarray] | None,
     chosen: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Kernel [D, C] and bias [C] of a logistic regression.
 
     chosen: how freely it may fit (scikit-learn's C). None: the least for which the loss on val is
-    within a standard error of the best (Hastie et al. 2009, section 7.10).
+    within a standard error of the best (Hastie et al. 2009, section 7.10); `BLIND_C` without val.
     """
     scaler = StandardScaler().fit(train[0])
-    inputs, val_inputs = scaler.transform(train[0]), scaler.transform(val[0])
-    fits = [
-        LogisticRegression(C=strength, class_weight="balanced", max_iter=1000).fit(inputs, train[1])
-        for strength in ([chosen] if chosen else [1e-4, 1e-3, 1e-2, 1e-1])
-    ]
-    losses = np.stack([_losses(fit.predict_proba(val_inputs), val[1]) for fit in fits])
-    best = losses[losses.mean(axis=1).argmin()]
-    enough = best.mean() + best.std() / np.sqrt(len(best))
-    linear = fits[int((losses.mean(axis=1) <= enough).argmax())]
+    inputs = scaler.transform(train[0])
+
+    def fit(strength: float) -> LogisticRegression:
+        linear = LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
+        return linear.fit(inputs, train[1])
+
+    if chosen or val is None:
+        linear = fit(chosen or BLIND_C)
+    else:
+        fits = [fit(strength) for strength in (1e-4, 1e-3, 1e-2, 1e-1)]
+        val_inputs = scaler.transform(val[0])
+        losses = np.stack([_losses(one.predict_proba(val_inputs), val[1]) for one in fits])
+        best = losses[losses.mean(axis=1).argmin()]
+        enough = best.mean() + best.std() / np.sqrt(len(best))
+        linear = fits[int((losses.mean(axis=1) <= enough).argmax())]
     coefficients = linear.coef_ / scaler.scale_
     intercept = linear.intercept_ - coefficients @ scaler.mean_
     if len(coefficients) == 1:  # two classes: scikit-learn has the second one's line only
@@ -212,12 +219,3 @@ def probe(
 def _losses(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """float [N]: -log of the true class's score, of scores [N, C]."""
     return -np.log(np.clip(scores[np.arange(len(truth)), truth], 1e-7, 1))
-
-
-def mirrored(model: keras.Model) -> keras.Model:
-    """The mean of the answers to a picture and to its mirror image."""
-    inputs = keras.Input(model.input_shape[1:])
-    # Both in one batch: two calls would be two graphs.
-    answers = model(ops.concatenate([inputs, ops.flip(inputs, axis=2)]))
-    pairs = ops.reshape(answers, (2, -1, answers.shape[-1]))
-    return keras.Model(inputs, ops.mean(pairs, axis=0))

@@ -44,15 +44,16 @@ class Sketchify(ImageToImage[SketchifyConfig]):
         With 0 epochs the model is what `init` says.
 
         Raises:
-            UserError: there are no drawings to learn from or to stop by.
+            UserError: there are no drawings to learn from.
         """
         config, seed = self.config, self.params.seed
         folder.mkdir(parents=True, exist_ok=True)
         keras.utils.set_random_seed(seed)
         tf.config.experimental.enable_op_determinism()
-        train, val = drawings(splits["train"]), drawings(splits["val"])
+        train = drawings(splits["train"])
+        val = drawings(splits["val"]) if len(splits["val"]) else []
         greys = [pairs.read_grey(path, most=2 * config.image_size) for path in train]
-        binaries, true = pairs.pairs_of(val, config.image_size)
+        checked = pairs.pairs_of(val, config.image_size) if val else None
 
         loss = SketchLoss(config.psnr_weight, config.edge_weight, config.ssim_weight)
         state = TrainingState.load(checkpoint_dir)
@@ -69,13 +70,13 @@ class Sketchify(ImageToImage[SketchifyConfig]):
         for epoch, measured in enumerate(state.history):
             log(epoch, measured)
         if config.epochs == 0:
-            log(0, _validate(state.network, loss, binaries, true))
+            log(0, _validate(state.network, loss, checked))
             keras_files.save(state.network, folder / MODEL_FILE)
             return
 
         def one_epoch(epoch: int) -> Metrics:
             learnt = training_loop.train_epoch(state.network, Windows(greys, config, seed, epoch))
-            return learnt | _validate(state.network, loss, binaries, true)
+            return learnt | _validate(state.network, loss, checked)
 
         training_loop.run_epochs(
             state, one_epoch, config.epochs, config.patience, folder, checkpoint_dir, log
@@ -146,8 +147,12 @@ def predict_on(model: keras.Model, binaries: np.ndarray) -> np.ndarray:
 
 
 def _validate(
-    model: keras.Model, loss: SketchLoss, binaries: np.ndarray, true: np.ndarray
+    model: keras.Model, loss: SketchLoss, checked: tuple[np.ndarray, np.ndarray] | None
 ) -> Metrics:
+    """Metrics of val's binaries and sketches, both uint8 [N, S, S]; none without val."""
+    if checked is None:
+        return {}
+    binaries, true = checked
     ours = predict_on(model, binaries)
     losses = loss(pairs.to_unit(true), pairs.to_unit(ours))
     measured = metrics.image_quality(true, ours)

@@ -58,8 +58,9 @@ class ThresholdClassifier(Classifier[ThresholdConfigType]):
     def fit(self, splits: Splits, folder: Path, checkpoint_dir: Path, log: Log) -> None:
         """Choose threshold and slope on the pictures of train and val."""
         chosen = self.config.threshold
-        values = {s: self.features(splits[s].paths) for s in LOG_PREFIX}
-        truth = {s: splits[s].truth for s in LOG_PREFIX}
+        used = [split for split in LOG_PREFIX if len(splits[split])]
+        values = {s: self.features(splits[s].paths) for s in used}
+        truth = {s: splits[s].truth for s in used}
         both = np.concatenate([*values.values()])
         is_cartoon = np.concatenate([*truth.values()]) == 0
         if chosen == "tuned":
@@ -69,7 +70,8 @@ class ThresholdClassifier(Classifier[ThresholdConfigType]):
         slope = self._slope(both, is_cartoon)
         write_json(folder / MODEL_FILE, {"threshold": threshold, "slope": slope})
         measured = {}
-        for split, prefix in LOG_PREFIX.items():
+        for split in used:
+            prefix = LOG_PREFIX[split]
             scores = scores_of(values[split], threshold, slope)
             measured[f"{prefix}loss"] = metrics.log_loss(truth[split], scores)
             measured[f"{prefix}accuracy"] = metrics.accuracy(truth[split], scores)

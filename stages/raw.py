@@ -1,0 +1,54 @@
+"""List the raw pictures, so that DVC sees when one changes, wherever they lie.
+
+Reads the raw folders. Writes data/raw.csv: dataset, file (from its folder) and SHA-256. It runs
+every time; what comes after it runs where the list is another. As DVC's own deps the folders could
+neither be missing nor begin with `~`.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from celflow import errors, parallel
+from celflow.files import write_bytes
+from celflow.manifest import images_in
+from celflow.params import DATASETS, Params, load
+
+LIST = Path("data/raw.csv")
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def run(params: Params) -> None:
+    """List the files of all datasets; one without a folder is said and left out.
+
+    Raises:
+        UserError: no dataset has a folder, or one is not as it has to be.
+    """
+    missing = {dataset: params.data.missing(dataset) for dataset in DATASETS}
+    if all(missing.values()):
+        raise errors.UserError("; ".join(str(reason) for reason in missing.values()))
+    rows = []
+    for dataset in DATASETS:
+        folder = params.data.folder(dataset)
+        if folder is None or missing[dataset]:
+            print(f"no pictures of {dataset}: {missing[dataset]}", file=sys.stderr)
+            continue
+        files = [path for inner in images_in(folder).values() for path in inner]
+        # Threads: reading and hashing wait for no Python.
+        digests = parallel.parallel_map(digest, files, "threading", f"list {dataset}")
+        names = [path.relative_to(folder).as_posix() for path in files]
+        rows += [(dataset, *row) for row in zip(names, digests, strict=True)]
+    table = pd.DataFrame(rows, columns=["dataset", "file", "sha256"])
+    write_bytes(LIST, table.to_csv(index=False).encode())
+    counts = table["dataset"].value_counts(sort=False)
+    print(", ".join(f"{count} files of {dataset}" for dataset, count in counts.items()))
+
+
+if __name__ == "__main__":
+    errors.run(lambda: run(load()))
