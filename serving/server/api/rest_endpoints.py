@@ -102,6 +102,16 @@ class RestEndpoints:
         message = get_model_status_pb2.GetModelStatusRequest(model_spec=request.spec)
         return _as_dict(self._handlers.get_model_status(message, request.deadline))
 
+    def models(self, request: ModelRequest) -> JsonObject:
+        """What is served: this server's own list; the real one has none."""
+        request.deadline.check()
+        return {
+            "models": [
+                {"name": name, "version": str(version)}
+                for name, version in self._handlers.available()
+            ]
+        }
+
     def metadata(self, request: ModelRequest) -> JsonObject:
         """The signatures of a model."""
         message = get_model_metadata_pb2.GetModelMetadataRequest(
