@@ -21,7 +21,7 @@ from serving.server.api.handlers import Handlers
 from serving.server.byte_budget import Hold
 from serving.server.deadline import Deadline
 from serving.server.status import StatusError, invalid, one_line
-from serving.tensors import to_array, to_proto
+from serving.tensors import fill_proto, to_array
 
 JsonObject = dict[str, Any]
 
@@ -76,7 +76,7 @@ class RestEndpoints:
         inputs, by_row = json_tensor.inputs(query, self._handlers.input_infos(request.spec))
         message = predict_pb2.PredictRequest(model_spec=request.spec)
         for name, array in inputs.items():
-            message.inputs[name].CopyFrom(to_proto(array))
+            fill_proto(message.inputs[name], array)
         response = self._handlers.predict(message, request.deadline)
         outputs = {name: to_array(proto) for name, proto in sorted(response.outputs.items())}
         return json_tensor.rows(outputs) if by_row else json_tensor.columns(outputs)

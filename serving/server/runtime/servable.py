@@ -26,7 +26,7 @@ from serving.server.runtime.signature import (
     Signature,
 )
 from serving.server.status import StatusError, invalid
-from serving.tensors import Array, array_bytes, to_array, to_proto
+from serving.tensors import Array, array_bytes, fill_proto, to_array
 
 Result: TypeAlias = classification_pb2.ClassificationResult | regression_pb2.RegressionResult
 
@@ -120,11 +120,10 @@ class Servable:
         hold.add(sum(array.nbytes for array in outputs.values()))  # once more, in the message
         response = predict_pb2.PredictResponse()
         self._fill_spec(response.model_spec, key)
+        typed = not self._options.as_tensor_content
         for name, array in outputs.items():
             try:
-                response.outputs[name].CopyFrom(
-                    to_proto(array, typed=not self._options.as_tensor_content)
-                )
+                fill_proto(response.outputs[name], array, typed)
             except ValueError as error:  # complex numbers
                 message = f"output {name!r} is not supported: {error}"
                 raise self._named(StatusError(grpc.StatusCode.UNIMPLEMENTED, message)) from None
