@@ -36,7 +36,7 @@ bench: .venv/installed ## Every benchmark, each a table.
 		python $$script || exit 1; done
 
 results: .venv/installed ## Train and measure on real pictures (CELFLOW_REAL_DATA), write docs/results.md; hours.
-	python benchmarks/results.py $(RESULTS)
+	python -m benchmarks.results $(RESULTS)
 
 lock: ## Write requirements.lock anew from pyproject.toml (needs uv).
 	uv pip compile --quiet --universal --python-version 3.10 --no-annotate --no-header \

@@ -14,7 +14,6 @@ from benchmarks.parts import results_page
 from celflow import params
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "benchmarks/results.py"
 SPLIT = {"train": {"a": 3, "b": 4}, "val": {"a": 1}, "test": {"a": 2, "b": 2}, "near_duplicates": 1}
 
 
@@ -102,7 +101,7 @@ def test_the_page_is_that_of_what_was_measured():
         results_page.page(results.read_runs(), results.MEASURED),
     )
     tables, wanted = (page.split("## Parameters")[0] for page in pages)
-    assert tables == wanted, "python benchmarks/results.py --page-only writes it anew"
+    assert tables == wanted, "python -m benchmarks.results --page-only writes it anew"
 
 
 def test_a_run_goes_on_with_what_it_has(tmp_path):
@@ -120,8 +119,8 @@ def test_a_run_goes_on_with_what_it_has(tmp_path):
 def test_without_real_pictures_there_is_one_line(tmp_path):
     kept = {key: value for key, value in os.environ.items() if key != "CELFLOW_REAL_DATA"}
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--folder", str(tmp_path)],
-        capture_output=True, text=True, env=kept,
+        [sys.executable, "-m", "benchmarks.results", "--folder", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, env=kept,
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr == "error: set CELFLOW_REAL_DATA to the folder of real pictures\n"

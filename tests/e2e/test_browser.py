@@ -36,6 +36,8 @@ def test_try_it_upload_and_promotion(stack, page):
     expect(page.get_by_text("Model server: up")).to_be_visible()
     upload(page, stack.picture)
     answers = page.locator(".st-key-cartoon-or-photo")
+    expect(answers.get_by_text("photo_compact says so")).to_be_visible()
+    answers.locator("summary").click()  # the other models
     expect(answers.get_by_text("colours", exact=True)).to_be_visible()
     expect(answers.get_by_text("version 1 ·").first).to_be_visible()
     before = answers.inner_text()

@@ -234,7 +234,7 @@ def test_overload_and_drain(saved_models: Path, tmp_path: Path) -> None:
             answers = list(threads.map(ask, [0.2] * 30))
             refused = [answer for answer in answers if isinstance(answer, ServerError)]
             assert {error.code for error in refused} == {"RESOURCE_EXHAUSTED"}
-            assert len(answers) - len(refused) >= 18, "two run and sixteen wait"
+            assert len(answers) - len(refused) >= 16, "two run, others wait, some places are kept"
             assert refused
 
             under_way = threads.submit(ask, 2.0)
