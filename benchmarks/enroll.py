@@ -18,10 +18,12 @@ from rich.table import Table
 
 from celflow import errors, manifest
 from celflow.params import load
+from stages.models.character_embedding.gallery import (
+    Gallery,  # with it, Keras knows the encoder's layers
+)
 from stages.models.common import keras_files
 from stages.models.common.image_ops import read_pixels
 from stages.models.common.training_loop import predict_on
-from stages.models.inception.gallery import Gallery  # with it, Keras knows the encoder's layers
 
 MODEL = "character_embedding"
 FACES = (1, 2, 3, 5, 10, 20)

@@ -20,6 +20,12 @@ class Box:
     w: int
     h: int
 
+    @classmethod
+    def of(cls, x: float, y: float, w: float, h: float) -> "Box":
+        """The box with borders rounded to whole pixels; at least a pixel wide and high."""
+        left, top = round(x), round(y)
+        return cls(left, top, max(1, round(x + w) - left), max(1, round(y + h) - top))
+
     def as_dict(self) -> dict[str, int]:
         """The four numbers by name."""
         return asdict(self)
@@ -45,6 +51,12 @@ def crop(pixels: np.ndarray, face: Box) -> np.ndarray:
     return pixels[box.y : box.y + box.h, box.x : box.x + box.w]
 
 
+def largest_first(boxes: list[Box], min_face: int) -> list[Box]:
+    """Those of at least `min_face` pixels on both sides, the largest first."""
+    kept = [box for box in boxes if min(box.w, box.h) >= min_face]
+    return sorted(kept, key=lambda box: (-box.w * box.h, box.x, box.y))
+
+
 def detect(
     pixels: np.ndarray,
     cascade: Path | None = None,
@@ -64,8 +76,7 @@ def detect(
     found = by_cascade(small, cascade) if cascade else []
     found = found or by_animeface(small)
     boxes = [Box(*(round(side * scale) for side in (b.x, b.y, b.w, b.h))) for b in found]
-    boxes = [box for box in boxes if min(box.w, box.h) >= min_face]
-    return sorted(boxes, key=lambda box: (-box.w * box.h, box.x, box.y))
+    return largest_first(boxes, min_face)
 
 
 @lru_cache(maxsize=1)
@@ -91,8 +102,17 @@ def by_cascade(pixels: np.ndarray, path: Path) -> list[Box]:
 
 
 def by_animeface(pixels: np.ndarray) -> list[Box]:
-    """Faces in uint8 [H, W, 3] by animeface: slower than the cascade, and misses fewer."""
-    import animeface  # loads its model, which takes a while; the cascade needs none of it
+    """Faces in uint8 [H, W, 3] by animeface: slower than the cascade, and misses fewer.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import animeface  # loads its model, which takes a while; the cascade needs none of it
+    except ImportError:
+        raise UserError(
+            "facecrop.detector: classic needs animeface: pip install -e .[animeface]"
+        ) from None
     from PIL import Image
 
     positions = [found.face.pos for found in animeface.detect(Image.fromarray(pixels))]

@@ -34,7 +34,7 @@ UserPath = Annotated[str, AfterValidator(os.path.expanduser)]  # `~` is the user
 Weight = Annotated[float, Field(ge=0)]
 Dataset = Literal["cartoon_or_photo", "characters"]
 DATASETS: tuple[Dataset, ...] = get_args(Dataset)
-Task = Literal["cartoon_or_photo", "characters", "sketch", "cartoonize"]
+Task = Literal["cartoon_or_photo", "characters", "faces", "sketch", "cartoonize"]
 CLASSIFICATION_TASKS: tuple[Task, ...] = ("cartoon_or_photo", "characters")
 
 
@@ -88,7 +88,7 @@ class CleanConfig(Section):
 class FacecropConfig(Section):
     """How faces are found."""
 
-    detector: Literal["auto", "none"]
+    detector: Literal["auto", "classic", "none"]
     cascade: UserPath | None
     on_miss: Literal["drop", "keep"]
     detect_side: Annotated[int, Field(ge=64)]
@@ -156,6 +156,7 @@ class GateConfig(Section):
 
     cartoon_or_photo: Literal["accuracy", "balanced_accuracy"]
     characters: Literal["accuracy", "balanced_accuracy"]
+    faces: Literal["f1", "recall"]
     sketch: Literal["psnr", "ssim", "edge_f1"]
     cartoonize: Literal["style_gain"]
 

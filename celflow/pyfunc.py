@@ -26,7 +26,8 @@ class SavedModelFunc:
 
         A classifier gives scores, in a column for each class; an image model gives PNG files, in a
         column `image_png`. The latter gets one picture at a time, because the pictures of a batch
-        would have to be of one size.
+        would have to be of one size. A face detector gives `boxes` (float32 [K, 4]: left, top,
+        width, height in pixels) and `scores` (float32 [K]).
         """
         import tensorflow as tf
 
@@ -37,6 +38,14 @@ class SavedModelFunc:
             ]
             return pd.DataFrame({"image_png": answers}, index=model_input.index)
         answer = self._predict(image_bytes=tf.constant(model_input["image_bytes"].tolist()))
+        if "boxes" in answer:
+            columns = {
+                name: [
+                    row[:n] for row, n in zip(answer[name].numpy(), answer["count"], strict=True)
+                ]
+                for name in ("boxes", "scores")
+            }
+            return pd.DataFrame(columns, index=model_input.index)
         names = [name.decode() for name in np.asarray(answer["classes"])[0]]
         return pd.DataFrame(np.asarray(answer["scores"]), columns=names, index=model_input.index)
 

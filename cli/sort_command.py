@@ -14,7 +14,7 @@ from cli.options import SERVER, Server
 
 
 def sort(
-    model: Annotated[str, typer.Argument(help="A served model, such as photo_inception.")],
+    model: Annotated[str, typer.Argument(help="A served model, such as photo_compact.")],
     folder: Annotated[Path, typer.Argument(help="Pictures, also in sub-folders.")],
     out: Annotated[
         Path, typer.Option(help="New folder, which gets a sub-folder for each verdict.")

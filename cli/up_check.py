@@ -38,6 +38,8 @@ def _ask_model(client: Client, model: str, picture: bytes) -> str:
     answer = client.predict(model, [picture], "stable")
     if "image_png" in answer.outputs:
         result = "a picture"
+    elif "boxes" in answer.outputs:
+        result = f"{len(answer.faces()[0])} faces"
     else:
         best = answer.classifications()[0]
         result = f"{best.name} {best.score:.0%}"

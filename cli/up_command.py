@@ -100,13 +100,16 @@ def _print_addresses(address: str, ports: Mapping[str, int], models: Iterable[st
     from rich.table import Table
 
     from celflow import registry
+    from celflow.params import CLASSIFICATION_TASKS, load
 
     tracking = f"http://{address}:{ports['--mlflow-port']}"
     if not registry.is_default():
         tracking = os.environ["MLFLOW_TRACKING_URI"]
     server = f"{address}:{ports['--grpc-port']}"
-    model = min(models)
-    table = Table(show_header=False, box=None)
+    table = load().models.items()
+    classifiers = [name for name, row in table if row.task in CLASSIFICATION_TASKS]
+    model = next((name for name in classifiers if name in models), min(models))
+    addresses = Table(show_header=False, box=None)
     for name, url, use in (
         (
             "Dashboard",
@@ -117,6 +120,6 @@ def _print_addresses(address: str, ports: Mapping[str, int], models: Iterable[st
         ("Model server", f"{server} (gRPC)", f"celflow predict {model} FILE --server {server}"),
         ("", f"http://{address}:{ports['--rest-port']} (REST)", f"GET /v1/models/{model}"),
     ):
-        table.add_row(f"[bold]{name}", url, use)
-    Console().print(table)
+        addresses.add_row(f"[bold]{name}", url, use)
+    Console().print(addresses)
     print("Ctrl-C stops all three.", flush=True)

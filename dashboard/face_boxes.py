@@ -1,22 +1,26 @@
 """Faces in a picture: found once, drawn in as numbered boxes, and cut out."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import streamlit as st
 from PIL import Image, ImageDraw, ImageFont
 
-from celflow.faces import Box, crop_box, detect
+from celflow.faces import Box, crop_box
 from celflow.images import shrink
 from celflow.params import FacecropConfig
+from dashboard import model_client
 from dashboard.picture_input import Picture
 from dashboard.widgets import escaped
+from serving.client.faces import find_faces
 
 ACCENT = (14, 124, 123)  # theme.primaryColor
 
-_one_at_a_time = Lock()  # a face detector must not be used by two visitors at once
+HASHES: dict[str | type[Any], Callable[[Any], Any]] = {FacecropConfig: repr}
+
+_one_at_a_time = Lock()  # animeface must not be used by two visitors at once
 
 
 def show(picture: Picture, boxes: Sequence[Box] = ()) -> None:
@@ -38,16 +42,16 @@ def faces_of(picture: Picture, config: FacecropConfig) -> list[Box]:
 
     Raises:
         UserError: `facecrop.cascade` in params.yaml names no cascade.
+        ServerError: the served face detector does not answer.
     """
     if config.detector == "none":
         return [whole(picture)]
-    return _faces(
-        picture.data,
-        picture.pixels,
-        Path(config.cascade) if config.cascade else None,
-        config.detect_side,
-        config.min_face,
-    )
+    if config.detector == "classic":
+        found = _classic(picture.data, config)
+    else:
+        found = find_faces(model_client.client(), picture.data, config)
+    height, width = picture.pixels.shape[:2]
+    return [crop_box(face, width, height) for face in found]
 
 
 def whole(picture: Picture) -> Box:
@@ -61,14 +65,10 @@ def cut(picture: Picture, box: Box) -> np.ndarray:
     return picture.pixels[box.y : box.y + box.h, box.x : box.x + box.w]
 
 
-@st.cache_data(max_entries=64, show_spinner="Looking for faces …")
-def _faces(
-    data: bytes, _pixels: np.ndarray, cascade: Path | None, detect_side: int, min_face: int
-) -> list[Box]:
-    height, width = _pixels.shape[:2]
+@st.cache_data(max_entries=64, show_spinner="Looking for faces …", hash_funcs=HASHES)
+def _classic(data: bytes, config: FacecropConfig) -> list[Box]:
     with _one_at_a_time:
-        found = detect(_pixels, cascade, detect_side, min_face)
-    return [crop_box(face, width, height) for face in found]
+        return find_faces(model_client.client(), data, config)
 
 
 def _marked(pixels: np.ndarray, boxes: Sequence[Box], shown: int) -> np.ndarray:

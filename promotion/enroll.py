@@ -16,13 +16,13 @@ import numpy as np
 from celflow import lineage, metrics, parallel, registry
 from celflow.errors import UserError
 from celflow.images import BadImage
-from celflow.params import FacecropConfig, Params
+from celflow.params import Params
 from stages import facecrop
 from stages.models.common.saved_model import write_saved_model
 
 if TYPE_CHECKING:
-    from stages.models.inception.gallery import Gallery
-    from stages.models.inception.recogniser import Recogniser
+    from stages.models.character_embedding.gallery import Gallery
+    from stages.models.character_embedding.recogniser import Recogniser
 
 RESERVED = (metrics.UNKNOWN, metrics.UNSURE)
 BATCH = 32  # faces that are encoded at once
@@ -53,8 +53,9 @@ def enroll(
                 f"{base.model} version {base.version} knows {name} already: "
                 f"`celflow forget {name}`, then enroll with --version and the number that it prints"
             )
-        crop = partial(_face, config=params.facecrop)
-        found = parallel.parallel_map(crop, files, params.data.backend, "find faces")
+        crop = partial(_face, find=facecrop.face_finder(params), on_miss=params.facecrop.on_miss)
+        backend = facecrop.backend(params)
+        found = parallel.parallel_map(crop, files, backend, "find faces")
         faces = [face for face in found if not isinstance(face, str)]
         left_out = [
             f"{file}: {reason}"
@@ -89,7 +90,7 @@ def forget(name: str, base: registry.RegisteredVersion) -> registry.RegisteredVe
 
 
 def _load(base: registry.RegisteredVersion, folder: Path) -> "Recogniser":
-    from stages.models.inception.recogniser import Recogniser
+    from stages.models.character_embedding.recogniser import Recogniser
 
     try:
         return Recogniser.load(folder)
@@ -97,10 +98,10 @@ def _load(base: registry.RegisteredVersion, folder: Path) -> "Recogniser":
         raise UserError(f"{base.model} version {base.version} can't learn names: {error}") from None
 
 
-def _face(file: Path, config: FacecropConfig) -> np.ndarray | str:
+def _face(file: Path, find: facecrop.FindFaces, on_miss: str) -> np.ndarray | str:
     """The largest face of a picture, uint8 [h, w, 3], or the reason why there is none."""
     try:
-        face, _ = facecrop.largest_face(file, config)
+        face, _ = facecrop.largest_face(file, find, on_miss)
     except BadImage as error:
         return str(error)
     except OSError as error:
@@ -133,7 +134,7 @@ def _register(
 
     change: what was done, for the tags and the run.
     """
-    from stages.models.inception.recogniser import Recogniser
+    from stages.models.character_embedding.recogniser import Recogniser
 
     changed = Recogniser(recogniser.encoder, recogniser.side, gallery)
     with TemporaryDirectory() as temporary:

@@ -1,6 +1,7 @@
 """The gate before promotion: champion and candidate measured on the same test pictures."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,10 @@ def measure(version: registry.RegisteredVersion, params: Params) -> dict[str, An
         model = SavedModelFunc(folder)
         if params.task(version.model) in CLASSIFICATION_TASKS:
             return _measure_classifier(model, manifest.read(params.dataset(version.model))["test"])
-        return _measure_image_model(model, version.model, params)
+        answer = _faces if params.task(version.model) == "faces" else _drawing
+        measured = table.create(version.model, params)
+        splits = manifest.read(params.dataset(version.model))
+        return measured.measure(partial(answer, model), splits).metrics
 
 
 def _metric(version: registry.RegisteredVersion, metric: str, digest: str, params: Params) -> float:
@@ -90,13 +94,16 @@ def _measure_classifier(model: SavedModelFunc, test: Examples) -> dict[str, Any]
     return metrics.classification(test.truth, scores.to_numpy(np.float32), test.labels)
 
 
-def _measure_image_model(model: SavedModelFunc, name: str, params: Params) -> dict[str, Any]:
-    def predict(pixels: np.ndarray) -> np.ndarray:
-        answer = model.predict(_request([images.encode_png(pixels)]))
-        return images.open_image(answer["image_png"][0]).pixels
+def _drawing(model: SavedModelFunc, pixels: np.ndarray) -> np.ndarray:
+    """What an image model draws of uint8 [H, W, 3]."""
+    answer = model.predict(_request([images.encode_png(pixels)]))
+    return images.open_image(answer["image_png"][0]).pixels
 
-    splits = manifest.read(params.dataset(name))
-    return table.create(name, params).measure(predict, splits).metrics
+
+def _faces(model: SavedModelFunc, pixels: np.ndarray) -> np.ndarray:
+    """What a face detector finds in uint8 [H, W, 3]: float32 [K, 5], boxes and scores."""
+    answer = model.predict(_request([images.encode_png(pixels)]))
+    return np.column_stack([answer["boxes"][0], answer["scores"][0]])
 
 
 def _request(pictures: list[bytes]) -> pd.DataFrame:

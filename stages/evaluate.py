@@ -22,7 +22,7 @@ from stages.models.common import table
 DIGITS = 4  # of the metrics that git tracks: sums of floats differ from processor to processor
 PRINTED = (
     "accuracy", "balanced_accuracy", "log_loss", "ece",
-    "psnr", "ssim", "style_gain", "content_distance",
+    "psnr", "ssim", "style_gain", "content_distance", "recall", "precision",
 )  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def run(name: str, params: Params) -> None:
         mlflow.log_dict(report.metrics, "test.json")
         mlflow.log_artifacts(str(beside))
     write_json(metrics, rounded(report.metrics))
-    printed = [key for key in PRINTED if key in report.metrics]
+    printed = [key for key in PRINTED if key in single]  # of classifiers, recall is a dictionary
     print(f"{name}: " + ", ".join(f"{key} {report.metrics[key]:.4f}" for key in printed))
 
 

@@ -5,6 +5,7 @@ with its box), reports/facecrop.json (counts) and reports/no_face.csv (what to l
 Of several faces in a picture the largest is the character's.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,9 @@ from celflow.manifest import images_in
 from celflow.params import FacecropConfig, Params, load
 
 CLEAN = Path("data/clean/characters")
+DETECTOR = "face_detector"  # the model whose settings in params.yaml hold here, too
+
+FindFaces = Callable[[np.ndarray], list[faces.Box]]  # of uint8 [H, W, 3], the largest first
 
 
 @dataclass(frozen=True)
@@ -32,54 +36,96 @@ class Cropped:
     faces: int
 
 
-def crop_one(item: tuple[Path, str, Path], config: FacecropConfig) -> Cropped:
-    """Write the largest face of a picture, or the whole picture where the config says so.
+def crop_one(item: tuple[Path, str, Path], find: FindFaces, on_miss: str) -> Cropped:
+    """Write the largest face of a picture, or the whole picture where `on_miss` is "keep".
 
     item: source file, label, target file.
     """
     source, label, target = item
-    face, found = largest_face(source, config)
+    face, found = largest_face(source, find, on_miss)
     if face is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(encode_png(face))
     return Cropped(source, label, found[0] if found else None, len(found))
 
 
-def largest_face(source: Path, config: FacecropConfig) -> tuple[np.ndarray | None, list[faces.Box]]:
+def largest_face(
+    source: Path, find: FindFaces, on_miss: str
+) -> tuple[np.ndarray | None, list[faces.Box]]:
     """A picture's largest face, uint8 [h, w, 3], and the boxes of all that were found.
 
-    The whole picture, or None, stands for a face that was not found, as the config says.
+    Where none was found, the whole picture stands for it if `on_miss` is "keep", else None.
 
     Raises:
         BadImage, OSError: as `read_image`.
     """
     cv2.setNumThreads(1)  # one process a core is at work already
     pixels = read_image(source).pixels
-    if config.detector == "none":
-        found = [faces.Box(0, 0, pixels.shape[1], pixels.shape[0])]
-    else:
-        cascade = Path(config.cascade) if config.cascade else None
-        found = faces.detect(pixels, cascade, config.detect_side, config.min_face)
+    found = find(pixels)
     if found:
         return faces.crop(pixels, found[0]), found
-    return (pixels if config.on_miss == "keep" else None), found
+    return (pixels if on_miss == "keep" else None), found
+
+
+def face_finder(params: Params) -> FindFaces:
+    """What finds faces, as `facecrop.detector` says.
+
+    Raises:
+        UserError: the cascade or the detector's weights are not there.
+    """
+    config = params.facecrop
+    if config.detector == "none":
+        return _whole
+    if config.detector == "classic":
+        cascade = Path(config.cascade) if config.cascade else None
+        if cascade and not cascade.is_file():
+            raise errors.UserError(f"no cascade at {cascade}: see facecrop.cascade in params.yaml")
+        return partial(_classic, cascade=cascade, config=config)
+    # TensorFlow takes seconds to import
+    from stages.models.face_detector import finder
+    from stages.models.face_detector.config import FaceDetectorConfig
+
+    if DETECTOR not in params.train:
+        raise errors.UserError(
+            f"facecrop.detector: auto needs train.{DETECTOR} in params.yaml; classic and none don't"
+        )
+    settings = params.model_config_of(DETECTOR, FaceDetectorConfig)
+    find = finder.load(settings, f"train.{DETECTOR}.init")
+
+    def ours(pixels: np.ndarray) -> list[faces.Box]:
+        boxes = [faces.Box.of(*row[:4]) for row in find(pixels).tolist()]
+        return faces.largest_first(boxes, config.min_face)
+
+    return ours
+
+
+def backend(params: Params) -> str:
+    """How the work of `face_finder` is spread.
+
+    Our detector keeps all cores busy by itself, and can't be sent to other processes.
+    """
+    return "threading" if params.facecrop.detector == "auto" else params.data.backend
+
+
+def _whole(pixels: np.ndarray) -> list[faces.Box]:
+    return [faces.Box(0, 0, pixels.shape[1], pixels.shape[0])]
+
+
+def _classic(pixels: np.ndarray, cascade: Path | None, config: FacecropConfig) -> list[faces.Box]:
+    return faces.detect(pixels, cascade, config.detect_side, config.min_face)
 
 
 def run(params: Params) -> None:
     """Cut the faces of all characters."""
-    config = params.facecrop
-    if config.cascade and not Path(config.cascade).is_file():
-        raise errors.UserError(
-            f"no cascade at {config.cascade}: see facecrop.cascade in params.yaml"
-        )
+    find = face_finder(params)
     with atomic_dir(Path("data/faces")) as folder:
         items = [
             (source, label, folder / label / source.name)
             for label, sources in images_in(CLEAN, may_be_empty=True).items()
             for source in sources
         ]
-        work = partial(crop_one, config=config)
-        found = parallel.parallel_map(work, items, params.data.backend, "facecrop")
+        work = partial(crop_one, find=find, on_miss=params.facecrop.on_miss)
+        found = parallel.parallel_map(work, items, backend(params), "facecrop")
         kept = {inner.name for inner in folder.iterdir()}
         lost = sorted({one.label for one in found} - kept)
         if lost:

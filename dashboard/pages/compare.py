@@ -12,6 +12,7 @@ from dashboard import face_boxes, model_client, picture_input, widgets
 from dashboard.model_client import Answer, Outcome
 from dashboard.picture_input import Picture
 from serving.client import ServerDown, ServerError
+from serving.client.faces import DETECTOR
 
 TOP = 5  # names shown for each model
 MAX_SIDE = 512  # px; larger pictures are shrunk to this before an image model gets them
@@ -33,7 +34,12 @@ def page() -> None:
     data = picture.data
     boxes: list[Box] = []
     if task == "characters":
-        boxes = face_boxes.faces_of(picture, config.facecrop)
+        try:
+            boxes = face_boxes.faces_of(picture, config.facecrop)
+        except ServerError as error:
+            with right:
+                widgets.show_error(error, DETECTOR)
+            return
         with right:
             data = encode_png(face_boxes.cut(picture, _choose_face(boxes, picture)))
     with left:
@@ -62,7 +68,7 @@ def _show_drawings(chosen: Sequence[tuple[str, int | str]], picture: bytes) -> N
 
 
 def _choose_two(config: Params) -> list[tuple[str, int | str]] | None:
-    models = list(config.models)
+    models = [name for name in config.models if config.task(name) != "faces"]
     columns = st.columns(2, gap="medium")
     try:
         with columns[0]:

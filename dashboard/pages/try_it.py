@@ -7,10 +7,12 @@ import streamlit as st
 from celflow import params
 from celflow.faces import Box
 from celflow.images import encode_png
+from celflow.params import FacecropConfig
 from dashboard import face_boxes, model_client, picture_input, widgets
-from dashboard.model_client import Answer
+from dashboard.model_client import Answer, Outcome
 from dashboard.picture_input import Picture
-from serving.client import ServerDown
+from serving.client import ServerDown, ServerError
+from serving.client.faces import DETECTOR
 
 TOP = 3  # names shown for each face
 UNSURE = "unsure"  # a verdict
@@ -25,20 +27,32 @@ def page() -> None:
         return
     left, right = st.columns(widgets.COLUMNS, gap="medium")
     characters = model_client.models_of("characters")
-    boxes = face_boxes.faces_of(picture, config.facecrop) if characters else []
+    boxes, fault = _faces(picture, config.facecrop) if characters else ([], None)
     with left:
         face_boxes.show(picture, boxes)
     with right:
         up = _cartoon_or_photo(picture)
-        if up and characters:
+        if up and fault is not None:
+            widgets.show_error(fault, DETECTOR)
+        elif up and characters:
             _who_is_it(picture, boxes, characters)
 
 
+def _faces(picture: Picture, config: FacecropConfig) -> tuple[list[Box], ServerError | None]:
+    """The faces, or why the face detector gave no answer."""
+    try:
+        return face_boxes.faces_of(picture, config), None
+    except ServerError as error:
+        return [], error
+
+
 def _cartoon_or_photo(picture: Picture) -> bool:
-    """Show the answers of this task's models. False where the server is down, which is shown."""
-    outcomes = model_client.classify_by_all(
-        model_client.models_of("cartoon_or_photo"), [picture.data]
-    )
+    """Show what this task's first model answers, and what the others do below it.
+
+    False where the server is down, which is shown.
+    """
+    models = model_client.models_of("cartoon_or_photo")
+    outcomes = model_client.classify_by_all(models, [picture.data])
     if not outcomes:
         return True
     with st.container(key="cartoon-or-photo"):
@@ -47,29 +61,23 @@ def _cartoon_or_photo(picture: Picture) -> bool:
             if isinstance(outcome, ServerDown):
                 widgets.show_error(outcome, model)
                 return False
-        _verdict([outcome for outcome in outcomes.values() if isinstance(outcome, Answer)])
-        for model, outcome in outcomes.items():
-            if isinstance(outcome, Answer):
-                widgets.show_bars(model, widgets.note(outcome), outcome.rankings[0])
-            else:
-                widgets.show_error(outcome, model)
+        first, *others = outcomes.items()
+        _show(*first, as_verdict=True)
+        if others:
+            with st.expander("What the other models answer", icon=":material/compare:"):
+                for model, outcome in others:
+                    _show(model, outcome)
     return True
 
 
-def _verdict(found: Sequence[Answer]) -> None:
-    if not found:
+def _show(model: str, outcome: Outcome, as_verdict: bool = False) -> None:
+    if not isinstance(outcome, Answer):
+        widgets.show_error(outcome, model)
         return
-    votes = {answer.model: answer.verdicts[0] for answer in found}
-    verdicts = {*votes.values()}
-    if len(verdicts) > 1:
-        sure = verdicts - {UNSURE}
-        word = "The models disagree" if len(sure) > 1 else sure.pop()
-        note = ", ".join(f"{model} says {verdict}" for model, verdict in votes.items())
-        widgets.show_verdict(word.capitalize(), note, agreed=False)
-        return
-    notes = {1: f"{found[0].model} says so", 2: "both models agree"}
-    note = notes.get(len(votes), f"all {len(votes)} models agree")
-    widgets.show_verdict(verdicts.pop().capitalize(), note, agreed=UNSURE not in votes.values())
+    if as_verdict:
+        verdict = outcome.verdicts[0]
+        widgets.show_verdict(verdict.capitalize(), f"{model} says so", agreed=verdict != UNSURE)
+    widgets.show_bars(model, widgets.note(outcome), outcome.rankings[0])
 
 
 def _who_is_it(picture: Picture, boxes: Sequence[Box], models: Sequence[str]) -> None:

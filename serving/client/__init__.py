@@ -12,7 +12,7 @@ from serving.client.client import Client
 from serving.client.connection import ADDRESS_VARIABLE, DEFAULT_ADDRESS, default_address
 from serving.client.errors import BadInput, LoadFailed, ModelNotFound, ServerDown, ServerError
 from serving.client.model_info import SignatureInfo, TensorInfo, VersionStatus
-from serving.client.predictions import Classification, Prediction
+from serving.client.predictions import Classification, FoundFace, Prediction
 from serving.client.requests import STYLES, VersionSpec
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "BadInput",
     "Classification",
     "Client",
+    "FoundFace",
     "LoadFailed",
     "ModelNotFound",
     "Prediction",

@@ -36,6 +36,19 @@ class Classification:
 
 
 @dataclass(frozen=True)
+class FoundFace:
+    """A face in a picture.
+
+    Attributes:
+        box: left, top, width and height in pixels of the picture.
+        score: how sure the detector is, 0 to 1.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What a model answered.
 
@@ -89,4 +102,26 @@ class Prediction:
                 verdicts[row].decode(),
             )
             for row, best in enumerate(order)
+        ]
+
+    def faces(self) -> list[list[FoundFace]]:
+        """The faces in each image, the surest first.
+
+        Raises:
+            BadInput: the model is no face detector: it lacks `boxes`, `scores` or `count`.
+        """
+        boxes, scores, count = (
+            self.output(name, "a face detector") for name in ("boxes", "scores", "count")
+        )
+        if boxes.shape != (*scores.shape, 4) or scores.shape[:1] != count.shape:
+            shapes = f"boxes {list(boxes.shape)} for scores {list(scores.shape)}"
+            raise ServerError(f"{self.model} answers {shapes}", "INTERNAL")
+        return [
+            [
+                FoundFace(tuple(box), score)
+                for box, score in zip(
+                    boxes[row, :n].tolist(), scores[row, :n].tolist(), strict=True
+                )
+            ]
+            for row, n in enumerate(count.tolist())
         ]

@@ -31,4 +31,5 @@ def read_text_proto(path: Path, message: AnyMessage, description: str) -> AnyMes
     except UnicodeDecodeError:
         raise UserError(f"{description} {path} is not text") from None
     except text_format.ParseError as error:
-        raise UserError(f"{description} {path} cannot be read: {one_line(str(error))}") from None
+        reason = f"Error parsing text-format {message.DESCRIPTOR.full_name}: {error}"
+        raise UserError(f"{description} {path} cannot be read: {one_line(reason)}") from None

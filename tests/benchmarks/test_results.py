@@ -1,6 +1,5 @@
 """The table of real runs, and the page that is written from their metrics."""
 
-import importlib.util
 import json
 import os
 import re
@@ -8,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
+from benchmarks import results
+from benchmarks.parts import results_page
 from celflow import params
 
 ROOT = Path(__file__).parents[2]
@@ -18,17 +18,7 @@ SCRIPT = ROOT / "benchmarks/results.py"
 SPLIT = {"train": {"a": 3, "b": 4}, "val": {"a": 1}, "test": {"a": 2, "b": 2}, "near_duplicates": 1}
 
 
-@pytest.fixture(scope="module")
-def results():
-    spec = importlib.util.spec_from_file_location("results", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["results"] = module  # dataclasses look it up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["results"]
-
-
-def test_every_run_has_valid_parameters_and_models(results, tmp_path):
+def test_every_run_has_valid_parameters_and_models(tmp_path):
     known = params.load(ROOT / "params.yaml").models
     names = [run.name for run in results.read_runs()]
     assert len(names) == len(set(names)) >= 6
@@ -36,12 +26,12 @@ def test_every_run_has_valid_parameters_and_models(results, tmp_path):
         results.prepare(tmp_path / run.name, run, "/somewhere/real")
         read = params.load(tmp_path / run.name / "params.yaml")
         assert {known[model].task for model in run.models} == {run.task}
-        assert read.data.folder(results.TASKS[run.task][1]).is_relative_to("/somewhere/real")
+        assert read.data.folder(results_page.TASKS[run.task][1]).is_relative_to("/somewhere/real")
         assert (tmp_path / run.name / "stages/train.py").is_file()
         assert not (tmp_path / run.name / "dvc.lock").exists()
 
 
-def test_each_source_is_kept_for_the_test_once(results):
+def test_each_source_is_kept_for_the_test_once():
     sources = ("clipart", "portrait", "illustration_maki", "bsds_train", "bsds_val", "travel")
     names = [f"{source}_001.jpg" for source in sources]
     splits = [run.params["split"] for run in results.read_runs() if run.mean]
@@ -62,9 +52,9 @@ def write(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content))
 
 
-def test_the_page_has_every_metric_and_no_path(results, tmp_path):
+def test_the_page_has_every_metric_and_no_path(tmp_path):
     runs = results.read_runs()
-    assert "Not run yet." in results.page(runs, tmp_path)
+    assert "Not run yet." in results_page.page(runs, tmp_path)
     for i, run in enumerate(runs):
         folder = tmp_path / run.name
         for model in run.models:
@@ -79,7 +69,7 @@ def test_the_page_has_every_metric_and_no_path(results, tmp_path):
         write(folder / "reports/clean.json", {task: {"quarantined": {"x": 2}} for task in tasks})
         write(folder / "reports/split.json", dict.fromkeys(tasks, SPLIT))
         write(folder / "reports/facecrop.json", {"detection_rate": 0.96})
-    page = results.page(runs, tmp_path)
+    page = results_page.page(runs, tmp_path)
     row = "| a fifth of all pictures, at random | colours | 100 | 0.900 (0.850-0.950) | 0.910 |"
     assert f"{row} 0.987 | 0.031 | 0.120 | 0.999 | 12.3 | 2.5 |" in page
     mean = "| **whole sources never seen: mean of the 3** | colours | 300 | 0.920 | 0.910 |"
@@ -92,27 +82,30 @@ def test_the_page_has_every_metric_and_no_path(results, tmp_path):
             assert line.endswith("|") and line.count("|") >= 5
 
 
-def test_what_was_measured_outlives_the_run(results, tmp_path):
+def test_what_was_measured_outlives_the_run(tmp_path):
     for number, models in enumerate([["colours", "edges"], ["edges"]]):
         for model in models:
-            for name in results.of_model(model):
+            for name in results_page.of_model(model):
                 write(tmp_path / "run" / name, {"measured": number})
-        for name in results.of_pictures():
+        for name in results_page.of_pictures():
             write(tmp_path / "run" / name, {"measured": number})
         results.keep(tmp_path / "run", tmp_path / "kept", models)
-    assert results.metrics(tmp_path / "kept", "colours") == {"measured": 0}
-    assert results.metrics(tmp_path / "kept", "edges") == {"measured": 1}
-    assert results.metrics(tmp_path / "kept", "gradient") is None
+    assert results_page.metrics(tmp_path / "kept", "colours") == {"measured": 0}
+    assert results_page.metrics(tmp_path / "kept", "edges") == {"measured": 1}
+    assert results_page.metrics(tmp_path / "kept", "gradient") is None
 
 
-def test_the_page_is_that_of_what_was_measured(results):
+def test_the_page_is_that_of_what_was_measured():
     """Nothing is entered by hand."""
-    pages = results.PAGE.read_text("utf-8"), results.page(results.read_runs(), results.MEASURED)
+    pages = (
+        results.PAGE.read_text("utf-8"),
+        results_page.page(results.read_runs(), results.MEASURED),
+    )
     tables, wanted = (page.split("## Parameters")[0] for page in pages)
     assert tables == wanted, "python benchmarks/results.py --page-only writes it anew"
 
 
-def test_a_run_goes_on_with_what_it_has(results, tmp_path):
+def test_a_run_goes_on_with_what_it_has(tmp_path):
     run = results.read_runs()[0]
     results.prepare(tmp_path / "one", run, "/real")
     (tmp_path / "one/dvc.lock").write_text("kept")

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -67,6 +69,12 @@ def test_a_cascade_that_is_not_there_or_is_none(tmp_path, noise):
     rubbish.write_text("<opencv_storage></opencv_storage>")
     with pytest.raises(errors.UserError, match="no OpenCV cascade"):
         faces.detect(noise(), rubbish)
+
+
+def test_animeface_is_an_option(monkeypatch, noise):
+    monkeypatch.setitem(sys.modules, "animeface", None)
+    with pytest.raises(errors.UserError, match=r"pip install -e \.\[animeface\]"):
+        faces.detect(noise())
 
 
 @pytest.mark.real

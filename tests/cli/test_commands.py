@@ -1,5 +1,6 @@
 """The command line itself; what its commands do to a whole project is tested in e2e."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -169,3 +170,70 @@ def test_sort_makes_a_pile_for_each_verdict(tmp_path, monkeypatch, more):
         assert why in shown.output.replace("\n", " ")
     again = runner.invoke(main.app, words)
     assert isinstance(again.exception, UserError) and "--out" in str(again.exception)
+
+
+class FaceServer:
+    """A model server whose face_detector finds two faces, in one picture none; it remembers what
+    it was asked."""
+
+    empty = b""
+
+    def __init__(self, address: str) -> None:
+        self.asked: list[tuple[str, tuple[int, ...]]] = []
+        FaceServer.last = self
+
+    def __enter__(self) -> "FaceServer":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def predict(self, model: str, images: list[bytes], version: object) -> Prediction:
+        self.asked.append((model, open_image(images[0]).pixels.shape[:2]))
+        if model == "face_detector":
+            boxes = np.zeros((1, 4, 4), np.float32)
+            boxes[0, :2] = [(60.2, 10, 30, 30), (5, 20, 48.4, 48)]
+            scores = np.array([[0.9, 0.8, 0, 0]], np.float32)
+            found = 0 if images[0] == FaceServer.empty else 2
+            outputs = {"boxes": boxes, "scores": scores, "count": np.array([found], np.int32)}
+        else:
+            classes = np.array([[b"aki", b"beni"]], object)
+            outputs = {"scores": np.array([[0.7, 0.3]], np.float32), "classes": classes}
+        return Prediction(model, 1, outputs, 1.0)
+
+
+@pytest.fixture
+def face_server(tmp_path, monkeypatch, noise):
+    monkeypatch.setattr("serving.client.Client", FaceServer)
+    monkeypatch.chdir(ROOT)
+    picture = tmp_path / "two.png"
+    picture.write_bytes(encode_png(noise(80, 120)))
+    return picture
+
+
+def test_predict_shows_where_faces_are(face_server):
+    shown = runner.invoke(main.app, ["predict", "face_detector", str(face_server), "--json"])
+    (answer,) = json.loads(shown.output)
+    assert answer["faces"][0] == {"x": 60, "y": 10, "w": 30, "h": 30, "score": 0.9}
+    assert len(answer["faces"]) == 2 and "verdict" not in answer
+    table = runner.invoke(main.app, ["predict", "face_detector", str(face_server)])
+    assert table.exit_code == 0 and "2 faces" in table.output
+
+
+def test_character_models_get_the_faces_that_the_detector_finds(face_server):
+    shown = runner.invoke(main.app, ["predict", "character_cnn", str(face_server), "--json"])
+    assert [one["file"][-6:] for one in json.loads(shown.output)] == ["face 1", "face 2"]
+    detector, *faces = FaceServer.last.asked
+    assert detector == ("face_detector", (80, 120))
+    assert faces == [("character_cnn", (56, 56)), ("character_cnn", (35, 34))]  # largest first
+
+
+def test_no_face_means_no_name(face_server, monkeypatch):
+    monkeypatch.setattr(FaceServer, "empty", face_server.read_bytes())
+    words = ["predict", "character_cnn", str(face_server)]
+    (answer,) = json.loads(runner.invoke(main.app, [*words, "--json"]).output)
+    assert answer["verdict"] == "no face found" and answer["scores"] == {}
+    assert [model for model, _ in FaceServer.last.asked] == ["face_detector"]
+    assert "no face found" in runner.invoke(main.app, words).output
+    (answer,) = json.loads(runner.invoke(main.app, [*words, "--json", "--whole"]).output)
+    assert answer["scores"] == pytest.approx({"aki": 0.7, "beni": 0.3}, abs=1e-6)

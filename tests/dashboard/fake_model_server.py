@@ -26,12 +26,14 @@ class FakeServer:
     `labels` says which version is stable and which canary; `received` has the pictures of each
     request; `verdicts` holds the verdict of each model that gives one. Models without class names
     are image models: they answer with the picture itself, and `styles` has their last styles.
+    `face_detector` finds `faces`, left, top, width and height each, in every picture.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.models: dict[str, tuple[tuple[str, ...], dict[int, list[float]]]] = {
             "colours": (CARTOON_OR_PHOTO, {1: [0.91, 0.09]}),
             "xception": (CARTOON_OR_PHOTO, {1: [0.3, 0.7], 2: [0.985, 0.015]}),
+            "face_detector": ((), {1: []}),
             "character_cnn": (
                 CHARACTERS,
                 {1: [0.1, 0.2, 0.65, 0.05], 2: [0.04, 0.9, 0.03, 0.03]},
@@ -41,8 +43,10 @@ class FakeServer:
             "colours": {"stable": 1},
             "xception": {"stable": 2, "canary": 1},
             "character_cnn": {"stable": 1, "canary": 2},
+            "face_detector": {"stable": 1},
         }
         self.verdicts: dict[str, str] = {}
+        self.faces: list[tuple[int, int, int, int]] = []
         self.styles: dict[str, float] = {}
         self.received: dict[str, list[list[bytes]]] = {}
         self._lock = threading.Lock()
@@ -87,6 +91,21 @@ class _Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
             context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found: {spec.name}/{number}")
         images = to_array(request.inputs["image_bytes"]).tolist()
         self.fake.note(spec.name, images)
+        if spec.name == "face_detector":
+            response = predict_pb2.PredictResponse()
+            response.model_spec.version.value = number
+            count = len(self.fake.faces)
+            rows = np.zeros((len(images), 8, 4), np.float32)
+            rows[:, :count] = np.reshape(self.fake.faces, (-1, 4))
+            scores = np.where(np.arange(8) < count, 0.9, 0.0)
+            found = {
+                "boxes": rows,
+                "scores": np.tile(scores.astype(np.float32), (len(images), 1)),
+                "count": np.full(len(images), count, np.int32),
+            }
+            for name, array in found.items():
+                response.outputs[name].CopyFrom(to_proto(array))
+            return response
         if not names:
             self.fake.styles = {
                 name: float(to_array(tensor)[0])

@@ -33,11 +33,9 @@ SMALL = {
             "batch_size": 2,
             "steps": 2,
         },
-        "character_embedding": {"image_size": 75, "tap": "mixed0", "frozen": None, "epochs": 1},
     },
 }
-# Training takes its time, and these share every line but their settings with character_embedding,
-# and gradient with colours.
+# Training takes its time: tests/stages has theirs, and gradient is as colours.
 LEFT_OUT = ("photo_inception", "character_inception", "gradient")
 
 

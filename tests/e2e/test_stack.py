@@ -34,7 +34,7 @@ def test_nothing_changed_means_nothing_runs(trained):
         ("stages/models/xception/xception.py", {"xception"}),
         ("stages/models/sketchify/unet.py", {"sketchify"}),
         ("stages/models/cartoonizer/card.md", {"cartoonizer"}),
-        ("stages/models/inception/gallery.py", {"character_embedding"}),
+        ("stages/models/character_embedding/gallery.py", {"character_embedding"}),
         ("stages/models/common/augment.py", set(MODELS)),
     ],
 )

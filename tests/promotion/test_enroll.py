@@ -22,12 +22,12 @@ from celflow.params import load
 from cli import main
 from promotion import enroll, gate, served_folder, serving_config
 from stages import clean, facecrop, split
+from stages.models.character_embedding.cosine_layers import UnitLength
+from stages.models.character_embedding.gallery import Gallery, mean_directions
+from stages.models.character_embedding.recogniser import Encoder, Recogniser
 from stages.models.common.image_ops import resize
+from stages.models.common.mirrored import mirrored
 from stages.models.common.saved_model import write_saved_model
-from stages.models.inception.cosine_layers import UnitLength
-from stages.models.inception.gallery import Gallery, mean_directions
-from stages.models.inception.recogniser import Encoder, Recogniser
-from stages.models.inception.transfer import mirrored
 
 from ..serving.model_server import Server
 from ..stages.conftest import ROOT, encoded, flat_drawing, grainy_photo

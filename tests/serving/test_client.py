@@ -68,6 +68,19 @@ def test_a_verdict_is_the_models_or_the_best_name(pictures: Client, png: bytes) 
     assert [one.verdict for one in judged.classifications()] == ["unsure", "bright"]
 
 
+def test_faces_of_a_detectors_answer() -> None:
+    boxes = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    scores = np.array([[0.9, 0.5, 0], [0, 0, 0]], np.float32)
+    outputs = {"boxes": boxes, "scores": scores, "count": np.array([2, 0], np.int32)}
+    one, none = Prediction("m", 1, outputs, 1.0).faces()
+    assert [face.box for face in one] == [(0, 1, 2, 3), (4, 5, 6, 7)]
+    assert [face.score for face in one] == [pytest.approx(0.9), 0.5] and none == []
+    with pytest.raises(BadInput, match="m is not a face detector: it answers count, scores, not b"):
+        Prediction("m", 1, {k: v for k, v in outputs.items() if k != "boxes"}, 1.0).faces()
+    with pytest.raises(ServerError, match=r"m answers boxes \[2, 3, 4\] for scores \[2, 2\]"):
+        Prediction("m", 1, {**outputs, "scores": scores[:, :2]}, 1.0).faces()
+
+
 def test_embed_and_draw(pictures: Client, png: bytes) -> None:
     encodings = pictures.embed("pictures", [png, png])
     assert encodings.shape == (2, 2)

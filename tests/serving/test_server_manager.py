@@ -9,7 +9,9 @@ import grpc
 import pytest
 from google.protobuf import text_format
 
+from celflow.errors import UserError
 from serving.protos import model_pb2
+from serving.server.repository import model_config as model_config_file
 from serving.server.repository.manager import Manager
 from serving.server.repository.served_model import State
 from serving.server.status import StatusError
@@ -268,3 +270,45 @@ def test_policy_text(base_path: Path) -> None:
     manager = Manager(Loader())
     manager.apply(config)
     assert manager.available() == [("m", 1), ("m", 2)]
+
+
+def test_a_version_that_is_not_there_unloads_nothing(base_path: Path) -> None:
+    manager = Manager(Loader())
+    manager.apply(entry(base_path))
+    manager.apply(entry(base_path, versions=[999]))
+    assert manager.available() == [("m", 1)]
+    assert states(manager) == {1: State.AVAILABLE, 999: State.END}
+    absent = manager.status(spec(version=999))[0]
+    assert absent.code == grpc.StatusCode.NOT_FOUND
+    assert "was not found in the file system" in absent.message
+    add(base_path, 999)
+    manager.poll()
+    assert states(manager) == {1: State.END, 999: State.AVAILABLE}
+    with pytest.raises(StatusError, match="n 7: it is not in"):
+        manager.apply(model_config({"name": "n", "base_path": base_path, "versions": [7]}))
+
+
+def test_another_base_path_loads_its_files(base_path: Path, tmp_path: Path) -> None:
+    add(tmp_path / "other", 1)
+    loader = Loader()
+    manager = Manager(loader)
+    manager.apply(entry(base_path))
+    first = manager.find(spec())
+    manager.apply(entry(tmp_path / "other"))
+    assert loader.calls == [1, 1]
+    assert manager.find(spec()) is not first
+    manager.apply(entry(tmp_path / "other"))
+    assert loader.calls == [1, 1]
+    add(tmp_path / "bad", 1)
+    (tmp_path / "bad" / "1" / "saved_model.pb").write_text("bad")
+    with pytest.raises(StatusError, match="it is bad"):
+        manager.apply(entry(tmp_path / "bad"))
+    status = manager.status(spec())[0]
+    assert (status.state, status.code) == (State.AVAILABLE, grpc.StatusCode.DATA_LOSS)
+
+
+def test_a_bad_config_is_answered_with_the_words_of_the_real_server(tmp_path: Path) -> None:
+    (tmp_path / "c").write_text("improperly formatted file!\n")
+    words = "Error parsing text-format tensorflow.serving.ModelServerConfig: 1:1"
+    with pytest.raises(UserError, match=words):
+        model_config_file.read(tmp_path / "c")

@@ -126,11 +126,6 @@ def test_output_filter(stub: Any) -> None:
             "INVALID_ARGUMENT",
             "input 'x' must be float32, but is string",
         ),
-        (
-            request(x=np.float32([[1]])),
-            "INVALID_ARGUMENT",
-            "input 'x' must have the shape [N], but has [1, 1]",
-        ),
         (request(outputs=("z",)), "INVALID_ARGUMENT", "not found in signature: z"),
         (request(outputs=("y", "y")), "INVALID_ARGUMENT", "duplicate output tensor alias"),
         (
@@ -167,7 +162,7 @@ def test_missing_spec(stub: Any) -> None:
 
 @pytest.mark.parametrize(
     "shape",
-    [[-1], [1 << 40], [3, 1 << 62]],
+    [[-1], [1 << 40], [3, 1 << 62], [1] * 200],
 )
 def test_hostile_shapes(stub: Any, shape: list[int]) -> None:
     message = request()

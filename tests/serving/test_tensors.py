@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.protos import tensor_pb2, types_pb2
-from serving.tensors import dtype_name, to_array, to_proto
+from serving.tensors import (
+    MAX_REPEATED_BYTES,
+    STRING_BYTES,
+    array_bytes,
+    dtype_name,
+    to_array,
+    to_proto,
+)
 
 NUMBERS = [
     np.float16,
@@ -77,6 +84,25 @@ def test_fields_that_clients_read_by_name() -> None:
     assert to_proto(np.uint8([7]), typed=True).tensor_content == b"\7"  # pictures are too large
 
 
+@settings(max_examples=50, deadline=None)
+@given(array=arrays.arrays(st.sampled_from([np.float32, np.float64]), SHAPES))
+def test_packed_floats_are_what_extend_makes(array: np.ndarray) -> None:
+    ours, theirs = to_proto(array, typed=True), to_proto(array)
+    theirs.ClearField("tensor_content")
+    field = "float_val" if array.dtype == np.float32 else "double_val"
+    getattr(theirs, field).extend(array.ravel().tolist())
+    assert ours.SerializeToString() == theirs.SerializeToString()
+
+
+def test_what_an_array_will_take_is_known_before() -> None:
+    small = proto(types_pb2.DT_FLOAT, [1000], float_val=[1])
+    assert array_bytes(small) == to_array(small).nbytes == 4000
+    assert array_bytes(proto(types_pb2.DT_FLOAT, [1 << 40], float_val=[1])) == MAX_REPEATED_BYTES
+    assert array_bytes(to_proto(np.zeros(9))) == 0
+    assert array_bytes(to_proto(np.array([b"a", b"b"], object))) == 2 * STRING_BYTES
+    assert array_bytes(proto(types_pb2.DT_VARIANT, [5])) == 0
+
+
 def test_content_is_not_copied() -> None:
     assert not to_array(to_proto(np.arange(3))).flags.owndata
 
@@ -99,6 +125,7 @@ def proto(dtype: int, shape: list[int], **fields: Any) -> Any:
     [
         (proto(types_pb2.DT_FLOAT, [-1]), "negative"),
         (proto(types_pb2.DT_FLOAT, [1 << 40]), "too large"),
+        (proto(types_pb2.DT_FLOAT, [1 << 26], float_val=[1]), "too large"),
         (proto(types_pb2.DT_STRING, [1 << 40]), "too large"),
         (proto(types_pb2.DT_FLOAT, [1], float_val=[1, 2]), "do not fit"),
         (proto(types_pb2.DT_FLOAT, [2], tensor_content=b"1234"), "4 bytes"),

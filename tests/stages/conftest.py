@@ -10,6 +10,7 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw
 
+from celflow.manifest import Examples
 from celflow.params import Params, load
 from stages.models.common import table
 from stages.models.common.model import Model
@@ -122,3 +123,16 @@ def project(tmp_path, monkeypatch) -> Project:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return made
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examples:
+    """Three reddish squares of noise and three greenish ones, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    paths = []
+    for i in range(6):
+        pixels = np.random.default_rng(i).integers(0, 128, (80, 80, 3), dtype=np.uint8)
+        pixels[..., i % 2] += 127
+        paths.append(f"{i}.png")
+        Image.fromarray(pixels).save(paths[-1])
+    return Examples(paths, np.arange(6) % 2, ["a", "b"])

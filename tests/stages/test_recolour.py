@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.models.inception.recolour import TURNS, recoloured
+from stages.models.character_embedding.recolour import TURNS, recoloured
 
 SKIN, HAIR = (250, 220, 205), (60, 90, 200)
 

@@ -1,12 +1,10 @@
-"""Transfer learning and face encodings, with an untrained trunk."""
+"""Transfer learning, with an untrained trunk."""
 
-import json
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,19 +14,13 @@ from sklearn.preprocessing import StandardScaler
 
 from celflow.errors import UserError
 from celflow.manifest import Examples
-from celflow.metrics import UNKNOWN
 from celflow.params import Params, load
 from stages.models.common import keras_files, table
 from stages.models.common.image_ops import read_pixels
-from stages.models.common.keras_classifier import KerasClassifier
 from stages.models.common.model import Model
 from stages.models.common.training_loop import predict_on
 from stages.models.inception import transfer
-from stages.models.inception.character_embedding import CharacterEmbedding, recolour
-from stages.models.inception.cosine_layers import MarginLoss
-from stages.models.inception.gallery import Gallery
 from stages.models.inception.photo_inception import paint, with_painted
-from stages.models.inception.recolour import TURNS, recoloured
 from stages.models.inception.transfer import TransferConfig, probe
 
 from .conftest import ROOT
@@ -54,18 +46,6 @@ def params(**train: dict) -> Params:
 
 def created(name: str, **settings: object) -> Model:
     return table.create(name, params(**{name: CONFIG | settings}))
-
-
-@pytest.fixture
-def pictures(tmp_path, monkeypatch) -> Examples:
-    monkeypatch.chdir(tmp_path)
-    paths = []
-    for i in range(6):
-        pixels = np.random.default_rng(i).integers(0, 128, (80, 80, 3), dtype=np.uint8)
-        pixels[..., i % 2] += 127
-        paths.append(f"{i}.png")
-        Image.fromarray(pixels).save(paths[-1])
-    return Examples(paths, np.arange(6) % 2, ["a", "b"])
 
 
 @pytest.mark.parametrize(
@@ -167,82 +147,6 @@ def test_features_are_computed_once_and_frozen_layers_stay(pictures, capsys):
     frozen, tuned = (keras_files.load(Path("s/last")), transfer.trunk(chosen))
     assert not frozen.get_layer("trunk").trainable_weights
     assert tuned.get_layer("trunk").trainable_weights
-
-
-@pytest.mark.slow
-def test_encodings_know_their_own_and_say_unknown(pictures):
-    model = created(
-        "character_embedding", margin=0.2, sharpness=10.0, unknown_prior=0.5, recoloured=0.5
-    )
-    assert isinstance(model, CharacterEmbedding)
-    splits = dict.fromkeys(("train", "val", "test"), pictures)
-    model.fit(splits, Path("m"), Path("s"), lambda *_: None)
-    gallery = Gallery.read(Path("m"))
-    assert gallery.names == ["a", "b"]
-    assert np.allclose(np.linalg.norm(gallery.encodings, axis=1), 1, atol=1e-5)
-    encodings = KerasClassifier.predict(model, Path("m"), pictures.paths)
-    assert np.allclose(np.linalg.norm(encodings, axis=1), 1, atol=1e-5)
-
-    scores = model.predict(Path("m"), pictures.paths)
-    assert scores.shape == (6, 3) and np.allclose(scores.sum(axis=1), 1, atol=1e-5)
-    assert gallery.scores(-gallery.encodings.sum(axis=0)[None]).argmax() == 2
-
-    model.export(Path("m"), ["a", "b"]).save(Path("saved"))
-    served = tf.saved_model.load("saved").signatures
-    files = tf.constant([Path(path).read_bytes() for path in pictures.paths])
-    answer = served["serving_default"](image_bytes=files)
-    assert answer["classes"].numpy()[0].tolist() == [b"a", b"b", UNKNOWN.encode()]
-    assert np.allclose(answer["scores"], scores, atol=1e-4)
-    assert np.allclose(served["embed"](image_bytes=files)["embedding"], encodings, atol=1e-4)
-    assert json.loads((Path("m") / "gallery.json").read_text())["names"] == ["a", "b"]
-
-
-@pytest.mark.slow
-def test_encodings_without_validation(pictures):
-    model = created(
-        "character_embedding",
-        epochs=0, margin=0.2, sharpness=10.0, unknown_prior=0.5, recoloured=0.0,
-    )  # fmt: skip
-    nothing = Examples([], np.zeros(0, np.int64), pictures.labels)
-    logged = []
-    splits = {"train": pictures, "val": nothing, "test": nothing}
-    model.fit(splits, Path("m"), Path("s"), lambda *line: logged.append(line))
-    assert logged == [(0, {})]
-    assert (model.predict(Path("m"), pictures.paths).argmax(axis=1) == pictures.truth).all()
-
-
-def test_recoloured_faces_are_classes_of_their_own(pictures):
-    ours = created(
-        "character_embedding", margin=0.2, sharpness=20.0, unknown_prior=0.05, recoloured=0.5
-    )
-    model = ours.build({"train": pictures})
-    assert model.output_shape == (None, 2 * TURNS)
-    # Untrained, a face is nearest to those of its own character in its own colours.
-    pixels = read_pixels(pictures.paths, ours.config.image_size)
-    for turn in range(TURNS):
-        turned = np.stack([recoloured(face, turn) for face in pixels])
-        nearest = predict_on(model, turned).argmax(axis=1)
-        assert nearest.tolist() == (pictures.truth + 2 * turn).tolist()
-
-    face, seen = pixels[1], set()
-    for seed in range(40):
-        rng = np.random.default_rng(seed)
-        learnt, one = recolour(face, 1, rng, share=0.5, classes=2)
-        turn = (one - 1) // 2
-        assert np.array_equal(learnt, recoloured(face, turn) if turn else face)
-        seen.add(one)
-    assert seen == {1, 3, 5, 7}
-    assert transfer.trunk(ours.config).output_shape[-1] == model.layers[-1].input.shape[-1]
-
-
-def test_the_margin_loss_is_that_of_cosface():
-    cosines, truth = np.array([[0.8, 0.3], [0.1, 0.2]]), np.eye(2, dtype=np.float32)
-    logits = 10 * cosines
-    scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    lowered = logits - 10 * 0.2 * truth
-    expected = -np.log(np.exp(lowered.diagonal()) / np.exp(lowered).sum(axis=1)).mean()
-    loss = MarginLoss(10 * 0.2)(truth, scores.astype(np.float32))
-    assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
 @given(st.integers(16, 64), st.integers(16, 64), st.integers(0, 2**32 - 1))

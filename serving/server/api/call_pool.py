@@ -15,7 +15,8 @@ from typing import Any
 import grpc
 import grpc._server as internals
 
-from serving.server.api.byte_budget import ByteBudget
+from serving.server.api.fair_pool import FairPool
+from serving.server.byte_budget import ByteBudget
 
 STREAM_THREADS = 4
 """For calls of many messages: reflection."""
@@ -31,7 +32,8 @@ class CallPool(ThreadPoolExecutor):
 
     Args:
         threads: calls that run at a time.
-        max_calls: calls that run or wait for a thread; further ones get RESOURCE_EXHAUSTED.
+        max_calls: calls that run or wait for a thread; further ones get RESOURCE_EXHAUSTED. One
+            model cannot have all of the threads or places: see `FairPool`.
         silent_seconds: how long a call may wait for its message; then it is DEADLINE_EXCEEDED.
         budget: of the bytes of all messages; calls beyond it get RESOURCE_EXHAUSTED.
     """
@@ -39,20 +41,17 @@ class CallPool(ThreadPoolExecutor):
     def __init__(
         self, threads: int, max_calls: int, silent_seconds: float, budget: ByteBudget
     ) -> None:
-        super().__init__(threads, thread_name_prefix="grpc")
-        self._streams = ThreadPoolExecutor(STREAM_THREADS, thread_name_prefix="grpc-streams")
-        self._max_calls = max_calls
+        super().__init__(STREAM_THREADS, thread_name_prefix="grpc-streams")
+        self._pool = FairPool(threads, max_calls, "grpc")
         self._budget = budget
         self._silent = _SilentCalls(silent_seconds)
-        self._lock = threading.Lock()
-        self._calls = 0
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """Called by grpcio for each call when its headers are there; `fn` answers it."""
         task, event, state, behavior, argument, parse, serialize = args
         if argument.__name__ != "unary_request":
             self._silent.add(state, event.call)
-            return self._streams.submit(fn, *args)
+            return super().submit(fn, *args)
 
         def received(completed: Any) -> Any:
             self._silent.discard(state)
@@ -85,38 +84,36 @@ class CallPool(ThreadPoolExecutor):
             return
         hold = self._budget.hold()
         if not hold.try_add(len(data)):
-            refusal = "the requests under way leave no space for this one"
-        elif not self._begin():
-            refusal = "Concurrent RPC limit exceeded!"
-        else:
-            messages = [data]
-            del data
-
-            def message() -> Any:
-                """The message; its bytes are not kept."""
-                return parse(messages.pop()) if internals._is_rpc_state_active(state) else None
-
-            def run() -> None:
-                try:
-                    answer(message)
-                finally:
-                    hold.release()
-                    self._end()
-
-            super().submit(run)
+            _refuse(state, event.call, "the requests under way leave no space for this one")
             return
-        hold.release()
-        _abort(state, event.call, grpc.StatusCode.RESOURCE_EXHAUSTED, refusal)
+        model = _model(data)
+        messages = [data]
+        del data
 
-    def _begin(self) -> bool:
-        with self._lock:
-            begins = self._calls < self._max_calls
-            self._calls += begins
-            return begins
+        def message() -> Any:
+            """The message; its bytes are not kept."""
+            return parse(messages.pop()) if internals._is_rpc_state_active(state) else None
 
-    def _end(self) -> None:
-        with self._lock:
-            self._calls -= 1
+        def run() -> None:
+            try:
+                answer(message)
+            finally:
+                hold.release()
+
+        if not self._pool.submit(model, run):
+            hold.release()
+            _refuse(state, event.call, "Concurrent RPC limit exceeded!")
+
+
+def _model(request: bytes) -> bytes | None:
+    """The model's name in a request whose first field is a `ModelSpec`; None for any other.
+
+    Libraries write the fields in the order of their numbers, and name and spec have the first.
+    """
+    first_field = b"\x0a"  # its number, and the wire type of messages and strings
+    if request[:1] == request[2:3] == first_field and request[3:4] < b"\x80":
+        return request[4 : 4 + request[3]]
+    return None
 
 
 class _SilentCalls:
@@ -147,6 +144,10 @@ class _SilentCalls:
             for state, call in due:
                 _abort(state, call, grpc.StatusCode.DEADLINE_EXCEEDED, "no message arrived")
             due.clear()
+
+
+def _refuse(state: Any, call: Any, message: str) -> None:
+    _abort(state, call, grpc.StatusCode.RESOURCE_EXHAUSTED, message)
 
 
 def _abort(state: Any, call: Any, code: grpc.StatusCode, message: str) -> None:

@@ -21,10 +21,10 @@ from serving.protos import (
     prediction_service_pb2,
     prediction_service_pb2_grpc,
 )
-from serving.server.api.byte_budget import ByteBudget
 from serving.server.api.call_pool import CallPool
 from serving.server.api.handlers import QUEUE_PER_THREAD, Handlers
 from serving.server.api.reject_malformed import RejectMalformed
+from serving.server.byte_budget import ByteBudget
 from serving.server.deadline import Deadline
 from serving.server.status import StatusError
 

@@ -19,6 +19,7 @@ from serving.protos import (
     predict_pb2,
     regression_pb2,
 )
+from serving.server.byte_budget import ByteBudget
 from serving.server.deadline import Deadline
 from serving.server.metrics import Metrics
 from serving.server.repository.manager import Manager
@@ -36,20 +37,24 @@ class Handlers:
         manager: of the models.
         metrics: where requests are counted.
         entrypoint: the API's name in the metrics, "GRPC" or "REST".
+        budget: of the bytes of all requests.
     """
 
-    def __init__(self, manager: Manager, metrics: Metrics, entrypoint: str) -> None:
+    def __init__(
+        self, manager: Manager, metrics: Metrics, entrypoint: str, budget: ByteBudget
+    ) -> None:
         self._manager = manager
         self._metrics = metrics
         self._entrypoint = entrypoint
+        self._budget = budget
 
     def predict(
         self, request: predict_pb2.PredictRequest, deadline: Deadline
     ) -> predict_pb2.PredictResponse:
         """Call a signature with tensors."""
-        with self._counted("Predict", request.model_spec):
+        with self._counted("Predict", request.model_spec), self._budget.hold() as hold:
             deadline.check()
-            return self._manager.find(_model_spec(request)).predict(request, deadline)
+            return self._manager.find(_model_spec(request)).predict(request, deadline, hold)
 
     def classify(
         self, request: classification_pb2.ClassificationRequest, deadline: Deadline
@@ -129,6 +134,14 @@ class Handlers:
     def input_infos(self, spec: model_pb2.ModelSpec) -> Mapping[str, meta_graph_pb2.TensorInfo]:
         """Input name to `TensorInfo` of a signature: JSON does not say what type a tensor has."""
         return self._manager.find(spec).input_infos(spec.signature_name)
+
+    def available(self) -> list[tuple[str, int]]:
+        """Name and version of all that is served, sorted."""
+        return self._manager.available()
+
+    def is_ready(self) -> bool:
+        """Whether the first loads are done."""
+        return self._manager.first_config_applied
 
     def metrics_page(self) -> str:
         """All metrics, of all APIs, in Prometheus's text format."""

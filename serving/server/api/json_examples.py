@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from serving.protos import (
     classification_pb2,
     example_pb2,
@@ -11,6 +13,7 @@ from serving.protos import (
     input_pb2,
     regression_pb2,
 )
+from serving.server.api.json_output import number
 from serving.server.api.json_tensor import decoded, is_b64
 from serving.server.status import invalid
 
@@ -50,8 +53,8 @@ def regressions(result: regression_pb2.RegressionResult) -> dict[str, Any]:
     return {"results": [_decimal(row.value) for row in result.regressions]}
 
 
-def _decimal(value: float) -> float:
-    return float(f"{value:.7g}") if abs(value) < 1e38 else value
+def _decimal(value: float) -> Any:
+    return number(float(f"{value:.7g}") if abs(value) < 1e38 else value)
 
 
 def _example(row: Any) -> example_pb2.Example:
@@ -60,6 +63,8 @@ def _example(row: Any) -> example_pb2.Example:
     example = example_pb2.Example()
     for name, value in row.items():
         feature = example.features.feature[name]
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
         for item in value if isinstance(value, list) else [value]:
             _add(name, item, feature)
     return example

@@ -1,13 +1,14 @@
 """Tensors in JSON as in TensorFlow Serving's REST API: by row or by column, bytes as base64."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
 import numpy as np
 
 from serving.protos import meta_graph_pb2
+from serving.server.api import json_output
 from serving.server.status import StatusError, invalid
 from serving.tensors import Array, dtype_name
 
@@ -25,8 +26,12 @@ def inputs(
     Raises:
         StatusError: INVALID_ARGUMENT, naming the input.
     """
-    if ("instances" in query) == ("inputs" in query):
-        raise invalid("Missing 'inputs' or 'instances' key: give one of the two")
+    if "instances" in query and "inputs" in query:
+        raise invalid(
+            "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist"
+        )
+    if "instances" not in query and "inputs" not in query:
+        raise invalid("Missing 'inputs' or 'instances' key")
     if "inputs" in query:
         named = query["inputs"]
         if not isinstance(named, dict) or is_b64(named):
@@ -35,15 +40,27 @@ def inputs(
         known = {name: value for name, value in named.items() if name in infos}
         return {name: _array(name, value, infos) for name, value in known.items()}, False
     rows = query["instances"]
-    if not isinstance(rows, list) or not rows:
+    if not isinstance(rows, (list, np.ndarray)) or not len(rows):
         raise invalid("Expecting 'instances' value to be a list with at least one example")
-    if all(isinstance(row, dict) and not is_b64(row) for row in rows):
-        if any(row.keys() != rows[0].keys() for row in rows):
-            raise invalid("Expecting all 'instances' to have the same keys")
-        named = {name: [row[name] for row in rows] for name in rows[0]}
-    else:
+    named = _columns(list(rows)) if isinstance(rows[0], dict) and not is_b64(rows[0]) else None
+    if named is None:
+        for position, row in enumerate(rows if isinstance(rows, list) else ()):
+            if isinstance(row, dict) and not is_b64(row):
+                raise invalid(
+                    f"Expecting value/list but got object at item {position} of input list"
+                )
         named = {_only(infos): rows}
     return {name: _array(name, value, infos) for name, value in named.items()}, True
+
+
+def _columns(rows: Sequence[Any]) -> dict[str, list[Any]]:
+    """The values of each name, of rows that are objects."""
+    for position, row in enumerate(rows):
+        if not isinstance(row, dict) or is_b64(row):
+            raise invalid(f"Expecting object but got list at item {position} of input list")
+        if row.keys() != rows[0].keys():
+            raise invalid("Expecting all 'instances' to have the same keys")
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def rows(outputs: Mapping[str, Array]) -> dict[str, Any]:
@@ -55,12 +72,19 @@ def rows(outputs: Mapping[str, Array]) -> dict[str, Any]:
     """
     sizes = {array.shape[0] if array.ndim else None for array in outputs.values()}
     if len(sizes) != 1 or None in sizes:
-        raise invalid("the outputs have no common batch size: ask with 'inputs', not 'instances'")
-    values = {name: _value(name, array) for name, array in outputs.items()}
-    if len(values) == 1:
-        return {"predictions": next(iter(values.values()))}
-    examples = zip(*values.values(), strict=True)
-    return {"predictions": [dict(zip(values, example, strict=True)) for example in examples]}
+        raise invalid(
+            "the outputs have an inconsistent batch size: ask with 'inputs', not 'instances'"
+        )
+    if len(outputs) == 1:
+        ((name, array),) = outputs.items()
+        return {"predictions": _value(name, array)}
+    size = len(next(iter(outputs.values())))
+    return {
+        "predictions": [
+            {name: _value(name, array[row]) for name, array in outputs.items()}
+            for row in range(size)
+        ]
+    }
 
 
 def columns(outputs: Mapping[str, Array]) -> dict[str, Any]:
@@ -77,37 +101,64 @@ def _only(infos: Mapping[str, meta_graph_pb2.TensorInfo]) -> str:
 
 def _array(name: str, value: Any, infos: Mapping[str, meta_graph_pb2.TensorInfo]) -> Array:
     if name not in infos:
-        raise invalid(f"input {name!r} is not one of {', '.join(sorted(infos))}")
+        raise invalid(f"JSON object: does not have named input: {name}")
     kind = dtype_name(infos[name].dtype)
     try:
         if kind == "string":
             return _strings(value)
-        dtype = np.dtype(kind)
-        array = np.array(value, object)
-        types = set(map(type, array.flat))
-        if list in types:
-            raise ValueError("its lists differ in length")
-        allowed: dict[str, set[type]] = {"b": {bool}, "f": {float, int}}
-        if not types <= allowed.get(dtype.kind, {int}):
-            raise ValueError("its values have another type")
-        if dtype.kind != "f":
-            return array.astype(dtype)
-        array = array.astype(np.float64)
-        with np.errstate(over="ignore"):
-            converted = array.astype(dtype)
-        if (np.isfinite(array) & ~np.isfinite(converted)).any():
-            raise ValueError("a value cannot be converted without loss of precision")
-        return converted
+        return _converted(_numbers(value), np.dtype(kind))
     except (ValueError, TypeError, RecursionError, OverflowError) as error:
         raise invalid(f"input {name!r} is not a tensor of {kind}: {error}") from None
+
+
+def _numbers(value: Any) -> Array:
+    """Nested lists of numbers as an array: int64, float64 or, where they were few, of objects."""
+    if isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, list) and any(isinstance(row, np.ndarray) for row in value):
+        rows = [_numbers(row) for row in value]
+        _check_shapes(rows)
+        return np.stack(rows)
+    array = np.array(value, object)
+    if any(isinstance(item, list) for item in array.ravel()):
+        _check_shapes([np.array(row, object) for row in value])
+        raise ValueError("Expecting shape of equal lists")  # deeper than the rows
+    return array
+
+
+def _check_shapes(rows: list[Array]) -> None:
+    """Refuse rows of different shapes, as the real server."""
+    for row in rows:
+        if row.size != rows[0].size:
+            raise ValueError(f"Expecting tensor size: {rows[0].size} but got: {row.size}")
+        if row.shape != rows[0].shape:
+            raise ValueError(f"Expecting shape {list(rows[0].shape)} but got: {list(row.shape)}")
+
+
+def _converted(array: Array, dtype: np.dtype[Any]) -> Array:
+    """Numbers in the type of the input; floats that are too large for it are infinite."""
+    is_float = dtype.kind == "f" or dtype.name == "bfloat16"
+    types = set(map(type, array.ravel())) if array.dtype == object else {array.dtype.type}
+    allowed: set[type] = {bool} if dtype.kind == "b" else {int, np.int64}
+    if is_float:
+        allowed |= {float, np.float64}
+    if not types <= allowed:
+        raise ValueError(f"a value is not of expected type: {dtype}")
+    if is_float:
+        with np.errstate(over="ignore"):
+            return array.astype(np.float64).astype(dtype)
+    if array.dtype == np.int64 and array.size:
+        limits = np.iinfo(dtype)
+        if array.min() < limits.min or array.max() > limits.max:
+            raise ValueError(f"a value is not of expected type: {dtype}")
+    return array.astype(dtype)
 
 
 def _strings(value: Any) -> Array:
     """Nested lists of str or {"b64": ...} as an object array of bytes."""
     if isinstance(value, list):
         items = [_strings(item) for item in value]
-        if len({item.shape for item in items}) > 1:
-            raise ValueError("its lists differ in length")
+        _check_shapes(items)
         array = np.empty((len(items), *(items[0].shape if items else ())), object)
         for index, item in enumerate(items):
             array[index] = item[()] if item.ndim == 0 else item
@@ -118,7 +169,7 @@ def _strings(value: Any) -> Array:
     elif isinstance(value, dict) and is_b64(value) and isinstance(value["b64"], str):
         array[()] = decoded(value["b64"])
     else:
-        raise ValueError('a value is neither a string nor {"b64": ...}')
+        raise ValueError('a value is not of expected type: string or {"b64": ...}')
     return array
 
 
@@ -132,7 +183,7 @@ def decoded(b64: str) -> bytes:
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except ValueError:
-        raise ValueError("its b64 is not base64") from None
+        raise ValueError("Unable to base64 decode: its b64 is not base64") from None
 
 
 def is_b64(value: Mapping[str, Any]) -> bool:
@@ -141,20 +192,12 @@ def is_b64(value: Mapping[str, Any]) -> bool:
 
 
 def _value(name: str, array: Array) -> Any:
-    if array.dtype in (np.float16, np.float32):
-        return _shortest(array.tolist(), array.dtype.type)
+    """What `json_bytes` takes: nested lists, an array, or text that is ready."""
     if array.dtype != object:
-        return array.tolist()
+        return json_output.numbers(array)
     # TensorFlow Serving's rule: an output whose name ends in _bytes is binary. Others must be text;
     # where they are not, b64 is the only way to say it.
     return _text(array.tolist(), binary=name.endswith("_bytes"))
-
-
-def _shortest(value: Any, dtype: type[np.floating[Any]]) -> Any:
-    """The shortest decimal that reads back as the same number: 0.1, not 0.10000000149."""
-    if isinstance(value, list):
-        return [_shortest(item, dtype) for item in value]
-    return float(str(dtype(value)))
 
 
 def _text(value: Any, binary: bool) -> Any:

@@ -2,42 +2,32 @@
 
 import asyncio
 import json
-import logging
 import re
 import socket
 import threading
-import time
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
-from urllib.parse import unquote
 
 import grpc
 import uvicorn
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.limits import MAX_MESSAGE_BYTES
-from serving.protos import model_pb2
-from serving.server.api.byte_budget import ByteBudget
-from serving.server.api.handlers import QUEUE_PER_THREAD, Handlers
-from serving.server.api.rest_endpoints import (
-    JsonObject,
-    ModelRequest,
-    RestEndpoints,
-    body_too_large,
-)
+from serving.server.api.handlers import Handlers
+from serving.server.api.rest_cors import Cors
+from serving.server.api.rest_endpoints import RestEndpoints
 from serving.server.api.rest_protocol import Arrivals
-from serving.server.deadline import Deadline
+from serving.server.api.rest_runner import AsyncEndpoint, Runner
+from serving.server.byte_budget import ByteBudget
 from serving.server.status import StatusError, invalid
 
-log = logging.getLogger(__name__)
+READY = "/v1/ready"
+"""Answers 200 once the first loads are done, 503 before: this server's own URL."""
 
 METHODS = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"]
 """Methods that are refused in JSON where no route has them."""
@@ -58,9 +48,6 @@ _HTTP_STATUS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 
-AsyncEndpoint = Callable[[Request], Awaitable[Response]]
-BodyEndpoint = Callable[[Request, bytearray], Awaitable[Response]]
-
 
 @dataclass(frozen=True)
 class Options:
@@ -70,11 +57,13 @@ class Options:
         threads: requests that run at a time.
         timeout_seconds: how long a request may take to arrive, to be answered, to be read.
         metrics_path: where Prometheus finds the metrics; None for nowhere.
+        cors: whether pages of other origins may ask.
     """
 
     threads: int
     timeout_seconds: float = 30.0
     metrics_path: str | None = None
+    cors: bool = False
 
 
 class RestServer:
@@ -117,12 +106,15 @@ class RestServer:
 def application(handlers: Handlers, options: Options, budget: ByteBudget) -> Starlette:
     """The REST API as an ASGI application."""
     endpoints = RestEndpoints(handlers)
-    runner = _Runner(options, budget)
+    runner = Runner(options.threads, options.timeout_seconds, budget)
     answer = runner.in_thread
     model = "/v1/models/{spec:model_spec}"
 
     async def metrics(request: Request, body: bytearray) -> Response:
         return Response(handlers.metrics_page(), media_type="text/plain")
+
+    async def ready(request: Request, body: bytearray) -> Response:
+        return Response(status_code=200 if handlers.is_ready() else 503)
 
     routes: list[BaseRoute] = [
         _ApiRoute("GET", model, answer(endpoints.status)),
@@ -130,6 +122,8 @@ def application(handlers: Handlers, options: Options, budget: ByteBudget) -> Sta
         _ApiRoute("POST", model + ":predict", answer(endpoints.predict)),
         _ApiRoute("POST", model + ":classify", answer(endpoints.classify)),
         _ApiRoute("POST", model + ":regress", answer(endpoints.regress)),
+        _ApiRoute("GET", "/v1/models", answer(endpoints.models)),
+        Route(READY, runner.limited(ready), methods=["GET"]),
         Route("/{path:path}", runner.limited(_no_such_path), methods=METHODS),
     ]
     if options.metrics_path and options.metrics_path.startswith("/"):
@@ -137,7 +131,7 @@ def application(handlers: Handlers, options: Options, budget: ByteBudget) -> Sta
         routes.insert(0, _ApiRoute("GET", path, endpoint, ignore_case=False))
     return Starlette(
         routes=routes,
-        middleware=[Middleware(_PathAsSent)],
+        middleware=[*([Middleware(Cors)] if options.cors else []), Middleware(_PathAsSent)],
         exception_handlers={StatusError: _refuse},
     )
 
@@ -185,114 +179,14 @@ class _ModelSpecConvertor(Convertor[str]):
 register_url_convertor("model_spec", _ModelSpecConvertor())
 
 
-class _Runner:
-    """Runs endpoints: a limited number at a time, each for a limited time."""
-
-    def __init__(self, options: Options, budget: ByteBudget) -> None:
-        self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="rest")
-        self._budget = budget
-        self._timeout_seconds = options.timeout_seconds
-        self._max_requests = options.threads * (1 + QUEUE_PER_THREAD)
-        self._requests = 0
-
-    def limited(self, endpoint: BodyEndpoint) -> AsyncEndpoint:
-        """`endpoint`, but too many requests are refused, and failures logged.
-
-        A request counts when its body has arrived as a whole.
-        """
-
-        async def run(request: Request) -> Response:
-            try:
-                body = await _body(request)
-            except ClientDisconnect:
-                return Response(status_code=499)  # for nobody
-            self._requests += 1
-            try:
-                if self._requests > self._max_requests:
-                    raise StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many requests")
-                return await endpoint(request, body)
-            except StatusError:
-                raise
-            except Exception:
-                log.exception("%s %s failed", request.method, request.url.path)
-                message = "internal error: see the server's log"
-                raise StatusError(grpc.StatusCode.INTERNAL, message) from None
-            finally:
-                self._requests -= 1
-
-        return run
-
-    def in_thread(self, endpoint: Callable[[ModelRequest], JsonObject]) -> AsyncEndpoint:
-        """`endpoint` on a thread of the pool, with a deadline."""
-
-        async def run(request: Request, body: bytearray) -> Response:
-            deadline = Deadline(time.monotonic() + self._timeout_seconds)
-            spec = _model_spec(request.path_params["spec"])
-            is_gzip = "gzip" in request.headers.get("content-encoding", "")
-            hold = self._budget.hold()
-            hold.add(len(body))
-            model_request = ModelRequest(spec, body, is_gzip, deadline, hold)
-            future = self._pool.submit(_respond, endpoint, model_request)
-            future.add_done_callback(lambda _: hold.release())  # later than a 504
-            try:
-                return await asyncio.wait_for(asyncio.wrap_future(future), self._timeout_seconds)
-            except asyncio.TimeoutError:
-                raise self._too_slow() from None
-            except StatusError as error:  # the graph was stopped first
-                if error.code == grpc.StatusCode.DEADLINE_EXCEEDED:
-                    raise self._too_slow() from None
-                raise
-
-        return self.limited(run)
-
-    def _too_slow(self) -> StatusError:
-        message = f"the request took longer than {self._timeout_seconds:g} s"
-        return StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, message)
-
-
-def _respond(endpoint: Callable[[ModelRequest], JsonObject], request: ModelRequest) -> Response:
-    try:
-        return _json(endpoint(request))
-    except UnicodeEncodeError:  # half of a surrogate pair
-        raise invalid("JSON Parse error: a string is not Unicode") from None
-
-
-def _model_spec(path: str) -> model_pb2.ModelSpec:
-    """What `_ModelSpecConvertor` matches, as a message."""
-    name, _, choice = path.partition("/")
-    kind, _, value = choice.partition("/")
-    spec = model_pb2.ModelSpec(name=unquote(name))
-    if kind.lower() == "versions":
-        if len(value) > 18:  # more digits than an int64 has
-            raise invalid(f"Failed to convert version: {value} to numeric.")
-        spec.version.value = int(value)
-    elif kind:
-        spec.version_label = unquote(value)
-    return spec
-
-
 async def _no_such_path(request: Request, body: bytearray) -> Response:
     path: str = request.scope["path"]
-    if request.method == "GET" and path.lower().rstrip("/") == "/v1/models":
-        raise invalid("Missing model name in request.")
     if not path.lower().startswith("/v1/"):
         raise StatusError(grpc.StatusCode.NOT_FOUND, f"nothing is at {path}")
     raise invalid(f"Malformed request: {request.method} {path}")
 
 
-async def _body(request: Request) -> bytearray:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_MESSAGE_BYTES:
-            raise body_too_large()
-    return body
-
-
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, StatusError)
-    return _json({"error": error.message}, _HTTP_STATUS.get(error.code, 500))
-
-
-def _json(content: JsonObject, status: int = 200) -> Response:
-    return Response(json.dumps(content, indent=1), status, media_type="application/json")
+    text = json.dumps({"error": error.message})  # also of what is not Unicode
+    return Response(text, _HTTP_STATUS.get(error.code, 500), media_type="application/json")

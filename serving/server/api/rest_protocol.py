@@ -6,7 +6,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from serving.server.api.byte_budget import ByteBudget, Hold
+from serving.server.byte_budget import ByteBudget, Hold
 
 
 class Arrivals:

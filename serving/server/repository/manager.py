@@ -16,7 +16,9 @@ from types import MappingProxyType
 import grpc
 
 from serving.protos import model_pb2, model_server_config_pb2
+from serving.server import memory
 from serving.server.repository import model_config, versions
+from serving.server.repository.labels import labels_in_force
 from serving.server.repository.load_failures import LoadFailures
 from serving.server.repository.served_model import LoadStatus, ServedModel, State
 from serving.server.runtime.servable import Servable
@@ -33,6 +35,9 @@ class Manager:
         allow_labels_for_unavailable: let a label that is new name a version that is not available.
         retries: how often a poll tries a version again that has failed.
         retry_seconds: time between two such tries.
+
+    Attributes:
+        first_config_applied: whether the loads of the first config are done.
     """
 
     def __init__(
@@ -49,8 +54,9 @@ class Manager:
         self._states: Mapping[str, Mapping[int, LoadStatus]] = MappingProxyType({})
         self._configs: dict[str, model_server_config_pb2.ModelConfig] = {}
         self._failures = LoadFailures(retries, retry_seconds)
-        self._first_config_applied = False
+        self.first_config_applied = False
         self._warned: dict[str, str] = {}
+        self._folders: dict[str, dict[int, Path]] = {}  # of the versions that are loaded
 
     # Called by requests: takes no lock.
 
@@ -66,7 +72,7 @@ class Manager:
         try:
             return self._find(spec)
         except StatusError:
-            if self._first_config_applied:
+            if self.first_config_applied:
                 raise
             message = f"{spec.name} is not available: the server is still loading its models"
             raise StatusError(grpc.StatusCode.UNAVAILABLE, message) from None
@@ -145,7 +151,7 @@ class Manager:
             self._configs = {model.name: model for model in config.model_config_list.config}
             self._failures.clear()  # somebody asked for it, so failed versions are tried again
             problems = self._reconcile()
-            self._first_config_applied = True
+            self.first_config_applied = True
             if problems.labels and not keep_trying:
                 for name, model in self._configs.items():
                     model.version_labels.clear()
@@ -171,28 +177,41 @@ class Manager:
             base_path = Path(config.base_path)
             served = self._models.get(name, ServedModel())
             found = versions.on_disk(base_path, served.versions)
-            missing_folder = "" if found else _no_versions(name, base_path, found)
+            missing_folder = "" if found else versions.no_versions_message(name, base_path, found)
             self._warn_once(f"{name} folder", missing_folder)
             if missing_folder and not served.versions:
                 problems.loads.append(missing_folder)
             # A base path that is gone for a moment (a remount, a rename) unloads nothing.
             wanted = set(served.versions) if found is None else versions.wanted(config, found)
-            for version in sorted(wanted - served.versions.keys(), reverse=True):
-                self._try_to_load(name, version, (found or {})[version])
+            absent = set() if found is None else versions.absent(config, found)
+            for version in sorted(absent - served.versions.keys()):
+                self._note_absent(name, version)
+            folders = {} if found is None else {version: found[version] for version in wanted}
+            for version in sorted(self._missing(name, folders), reverse=True):
+                self._try_to_load(name, version, folders[version])
             served = self._models.get(name, ServedModel())
+            if absent and not served.versions:
+                problems.loads.append(f"{name} {min(absent)}: it is not in {base_path}")
 
-            labels, refused = self._labels(name, config, served)
+            labels, refused = labels_in_force(config, served, self._allow_labels_for_unavailable)
             self._warn_once(f"{name} labels", "; ".join(refused))
             problems.labels += refused
-            missing = wanted - served.versions.keys()
+            missing = self._missing(name, folders)
             problems.loads += [
                 f"{name} {version}: {self._states[name][version].message}"
                 for version in sorted(missing)
             ]
-            keep = wanted | set(labels.values()) if not missing else set(served.versions)
+            complete = not missing and not absent
+            keep = wanted | set(labels.values()) if complete else set(served.versions)
             kept = {v: servable for v, servable in served.versions.items() if v in keep}
             self._replace(name, kept, labels)
         return problems
+
+    def _missing(self, name: str, folders: Mapping[int, Path]) -> set[int]:
+        """The versions that are not loaded, or from another folder."""
+        loaded = self._models.get(name, ServedModel()).versions.keys()
+        from_folders = self._folders.get(name, {})
+        return {v for v in folders if v not in loaded or from_folders[v] != folders[v]}
 
     def _try_to_load(self, name: str, version: int, folder: Path) -> None:
         files = versions.fingerprint(folder)
@@ -207,35 +226,25 @@ class Manager:
                 error = StatusError(grpc.StatusCode.UNKNOWN, f"{type(error).__name__}: {error}")
             log.error("Loading {name: %s version: %d} failed: %s", name, version, error)
             self._failures.add(name, version, files)
-            status = LoadStatus(version, State.END, error.code, one_line(str(error)))
-            self._set_state(name, status)
+            loaded = version in self._models.get(name, ServedModel()).versions
+            state = State.AVAILABLE if loaded else State.END  # from another folder, as before
+            self._set_state(name, LoadStatus(version, state, error.code, one_line(str(error))))
             return
         self._failures.discard(name, version)
         served = self._models.get(name, ServedModel())
+        replaces = version in served.versions
+        self._folders.setdefault(name, {})[version] = folder
         self._publish(name, ServedModel({**served.versions, version: servable}, served.labels))
         self._set_state(name, LoadStatus(version, State.AVAILABLE))
         log.info("Successfully loaded servable version {name: %s version: %d}", name, version)
+        if replaces:
+            del served
+            _collect()
 
-    def _labels(
-        self, name: str, config: model_server_config_pb2.ModelConfig, served: ServedModel
-    ) -> tuple[dict[str, int], list[str]]:
-        """The labels to put in force, and why some of the config's cannot be."""
-        labels: dict[str, int] = {}
-        refused = []
-        for label, version in sorted(config.version_labels.items()):
-            new = label not in served.labels
-            in_force = served.labels.get(label) == version
-            allowed = new and self._allow_labels_for_unavailable
-            if version in served.versions or in_force or allowed:
-                labels[label] = version
-                continue
-            refused.append(
-                f"Request to assign label {label} to version {version} of model {name}, "
-                "which is not currently available for inference"
-            )
-            if not new:
-                labels[label] = served.labels[label]
-        return labels, refused
+    def _note_absent(self, name: str, version: int) -> None:
+        message = versions.absent_message(name, version)
+        self._warn_once(f"{name} {version}", message)
+        self._set_state(name, LoadStatus(version, State.END, grpc.StatusCode.NOT_FOUND, message))
 
     def _replace(self, name: str, kept: Mapping[int, Servable], labels: Mapping[str, int]) -> None:
         """Serve exactly `kept` under `labels`; all other versions of the model are unloaded."""
@@ -252,7 +261,7 @@ class Manager:
             self._set_state(name, LoadStatus(version, State.END))
             log.info("Unloaded servable version {name: %s version: %d}", name, version)
         if dropped:
-            gc.collect()  # a loaded model is full of cycles; give its memory back now
+            _collect()
 
     def _publish(self, name: str, model: ServedModel | None) -> None:
         models = {**self._models, name: model}
@@ -269,6 +278,12 @@ class Manager:
         self._warned[topic] = line
 
 
+def _collect() -> None:
+    """Give an unloaded model's memory back: it is full of cycles."""
+    gc.collect()
+    memory.give_back_soon()
+
+
 @dataclass
 class _Problems:
     labels: list[str] = field(default_factory=list)
@@ -277,8 +292,3 @@ class _Problems:
 
 def _not_found(message: str) -> StatusError:
     return StatusError(grpc.StatusCode.NOT_FOUND, message)
-
-
-def _no_versions(name: str, base_path: Path, found: dict[int, Path] | None) -> str:
-    what = "Could not find base path" if found is None else "No versions found under base path"
-    return f"{what} {base_path} for servable {name}"

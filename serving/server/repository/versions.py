@@ -47,6 +47,25 @@ def wanted(config: model_server_config_pb2.ModelConfig, found: Collection[int]) 
     return set(sorted(found)[-(policy.latest.num_versions or 1) :])
 
 
+def absent(config: model_server_config_pb2.ModelConfig, found: Collection[int]) -> set[int]:
+    """The versions that a `specific` policy asks for, but which are not in `found`."""
+    return set(config.model_version_policy.specific.versions) - set(found)
+
+
+def absent_message(name: str, version: int) -> str:
+    """What the status of such a version says, in TensorFlow Serving's words."""
+    return (
+        f"Version {version} of servable {name}, which was requested to be served as a 'specific' "
+        "version in the servable's version policy, was not found in the file system"
+    )
+
+
+def no_versions_message(name: str, base_path: Path, found: Collection[int] | None) -> str:
+    """Why a model has no version, in TensorFlow Serving's words; `found` as of `on_disk`."""
+    what = "Could not find base path" if found is None else "No versions found under base path"
+    return f"{what} {base_path} for servable {name}"
+
+
 def fingerprint(folder: Path) -> Fingerprint:
     """Name, size and time of every file: it changes when a broken folder is repaired."""
     files = []

@@ -6,6 +6,7 @@ import grpc
 import numpy as np
 
 from serving.protos import classification_pb2, input_pb2, regression_pb2
+from serving.server.runtime.image_limits import refuse_bombs
 from serving.server.runtime.signature import Signature
 from serving.server.status import StatusError, invalid
 from serving.tensors import Array
@@ -20,7 +21,7 @@ def serialized(examples: input_pb2.Input) -> dict[str, Array]:
     A shared context is put before each example: the two are merged, the example's fields win.
 
     Raises:
-        StatusError: INVALID_ARGUMENT where it is empty.
+        StatusError: INVALID_ARGUMENT where it is empty, or has a decompression bomb.
     """
     context = b""
     rows = examples.example_list.examples
@@ -29,6 +30,15 @@ def serialized(examples: input_pb2.Input) -> dict[str, Array]:
         rows = examples.example_list_with_context.examples
     if not rows:
         raise invalid("Input is empty.")
+    refuse_bombs(
+        INPUTS,
+        (
+            value
+            for row in rows
+            for feature in row.features.feature.values()
+            for value in feature.bytes_list.value
+        ),
+    )
     array = np.empty(len(rows), object)
     array[:] = [context + row.SerializeToString() for row in rows]
     return {INPUTS: array}

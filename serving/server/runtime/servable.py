@@ -1,6 +1,7 @@
 """One loaded version of a model, and how it answers each kind of request."""
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import grpc
@@ -13,14 +14,36 @@ from serving.protos import (
     predict_pb2,
     regression_pb2,
 )
+from serving.server.byte_budget import NO_BUDGET, Hold
 from serving.server.deadline import Deadline
 from serving.server.runtime import examples
 from serving.server.runtime.batching import Batcher
-from serving.server.runtime.signature import CLASSIFY, DEFAULT_SIGNATURE, REGRESS, Signature
+from serving.server.runtime.signature import (
+    CLASSIFY,
+    DEFAULT_SIGNATURE,
+    PREDICT,
+    REGRESS,
+    Signature,
+)
 from serving.server.status import StatusError, invalid
-from serving.tensors import Array, to_array, to_proto
+from serving.tensors import Array, array_bytes, fill_proto, to_array
 
 Result: TypeAlias = classification_pb2.ClassificationResult | regression_pb2.RegressionResult
+
+_BYTES_PER_PIXEL = 3  # of a decoded picture
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How requests are answered.
+
+    Attributes:
+        check_method_names: refuse signatures whose method name does not fit the request.
+        as_tensor_content: answer numbers as raw bytes.
+    """
+
+    check_method_names: bool = False
+    as_tensor_content: bool = False
 
 
 class Servable:
@@ -41,7 +64,9 @@ class Servable:
         signature_defs: Mapping[str, meta_graph_pb2.SignatureDef],
         signatures: Mapping[str, Signature],
         batcher: Batcher | None = None,
+        options: PredictOptions = PredictOptions(),
     ) -> None:
+        self._options = options
         self.name = name
         self.version = version
         self.signature_defs = signature_defs
@@ -66,30 +91,40 @@ class Servable:
         return infos
 
     def predict(
-        self, request: predict_pb2.PredictRequest, deadline: Deadline
+        self, request: predict_pb2.PredictRequest, deadline: Deadline, hold: Hold
     ) -> predict_pb2.PredictResponse:
         """Answer a `PredictRequest` with a `PredictResponse`.
 
+        Args:
+            request: the message.
+            deadline: of the request.
+            hold: is charged for the arrays.
+
         Raises:
             StatusError: FAILED_PRECONDITION where there is no such signature, INVALID_ARGUMENT for
-                what does not fit it, or whatever the graph says.
+                what does not fit it, RESOURCE_EXHAUSTED, or whatever the graph says.
         """
         inputs = {}
         for name, proto in request.inputs.items():
             try:
+                hold.add(array_bytes(proto))
                 inputs[name] = to_array(proto)
             except ValueError as error:
                 raise self._named(
                     invalid(f"tensor parsing error: input {name!r} is malformed: {error}")
                 ) from None
         key = request.model_spec.signature_name or DEFAULT_SIGNATURE
-        outputs = self.run(key, inputs, request.output_filter, deadline)
+        if self._options.check_method_names and key in self._signatures:
+            self._check_method_name(key, "prediction", PREDICT, CLASSIFY, REGRESS)
+        outputs = self.run(key, inputs, request.output_filter, deadline, hold)
+        hold.add(sum(array.nbytes for array in outputs.values()))  # once more, in the message
         response = predict_pb2.PredictResponse()
         self._fill_spec(response.model_spec, key)
+        typed = not self._options.as_tensor_content
         for name, array in outputs.items():
             try:
-                response.outputs[name].CopyFrom(to_proto(array, typed=True))
-            except ValueError as error:  # bfloat16, complex numbers
+                fill_proto(response.outputs[name], array, typed)
+            except ValueError as error:  # complex numbers
                 message = f"output {name!r} is not supported: {error}"
                 raise self._named(StatusError(grpc.StatusCode.UNIMPLEMENTED, message)) from None
         return response
@@ -100,6 +135,7 @@ class Servable:
         inputs: Mapping[str, Array],
         outputs: Collection[str],
         deadline: Deadline,
+        hold: Hold,
     ) -> dict[str, Array]:
         """Call a signature; `outputs` names what to answer, none of them means all.
 
@@ -110,7 +146,7 @@ class Servable:
         if key not in self._signatures:
             message = f'Serving signature key "{key}" not found.'
             raise self._named(StatusError(grpc.StatusCode.FAILED_PRECONDITION, message))
-        return self._run(self._signatures[key], inputs, outputs, deadline)
+        return self._run(self._signatures[key], inputs, outputs, deadline, hold)
 
     def classify(
         self, request: classification_pb2.ClassificationRequest, deadline: Deadline
@@ -131,8 +167,8 @@ class Servable:
     def multi_inference(
         self, request: inference_pb2.MultiInferenceRequest, deadline: Deadline
     ) -> inference_pb2.MultiInferenceResponse:
-        """Answer a `MultiInferenceRequest`, whose tasks share their input; raises `StatusError`."""
-        seen: dict[str, str] = {}  # signature to its input tensor
+        """Answer a `MultiInferenceRequest`; its tasks share the examples; raises `StatusError`."""
+        seen = set()
         for task in request.tasks:
             if not task.model_spec.name:
                 raise invalid("Found ModelSpec with an empty model name.")
@@ -143,12 +179,10 @@ class Servable:
             key = task.model_spec.signature_name or DEFAULT_SIGNATURE
             if key in seen:
                 raise self._named(invalid(f"Duplicate evaluation of signature: {key}"))
-            signature = self._example_signature(
+            self._example_signature(
                 key, task.method_name, "Requested signature not found in model graph: "
             )
-            seen[key] = signature.definition.inputs[examples.INPUTS].name
-        if len(set(seen.values())) > 1:
-            raise self._named(invalid("Input tensor must be the same for all Signatures."))
+            seen.add(key)
         response = inference_pb2.MultiInferenceResponse()
         inputs = examples.serialized(request.input)
         for task in request.tasks:
@@ -184,11 +218,22 @@ class Servable:
         if method not in checks:
             message = f"Unsupported signature method_name: {method}"
             raise StatusError(grpc.StatusCode.UNIMPLEMENTED, message)
+        if self._options.check_method_names:
+            self._check_method_name(key, method.rpartition("/")[2], method)
         try:
             checks[method](self._signatures[key])
         except StatusError as error:
             raise self._named(error) from None
         return self._signatures[key]
+
+    def _check_method_name(self, key: str, kind: str, *expected: str) -> None:
+        name = self._signatures[key].definition.method_name
+        if name not in expected:
+            message = (
+                f"Expected {kind} signature method_name to be one of {{{', '.join(expected)}}}"
+            )
+            error = StatusError(grpc.StatusCode.INTERNAL, f"{message}. Was: {name}")
+            raise self._named(error)
 
     def _fill_result(
         self,
@@ -198,7 +243,7 @@ class Servable:
         deadline: Deadline,
         result: Result,
     ) -> None:
-        outputs = self._run(signature, inputs, (), deadline)
+        outputs = self._run(signature, inputs, (), deadline, NO_BUDGET.hold())
         fill = examples.fill_classes if method == CLASSIFY else examples.fill_values
         try:
             fill(outputs, len(inputs[examples.INPUTS]), result)
@@ -211,14 +256,17 @@ class Servable:
         inputs: Mapping[str, Array],
         outputs: Collection[str],
         deadline: Deadline,
+        hold: Hold,
     ) -> dict[str, Array]:
+        inputs = {**signature.defaults, **inputs}
         try:
-            signature.check_inputs(inputs)
+            pixels = signature.check_inputs(inputs)
+            hold.add(_BYTES_PER_PIXEL * pixels)
             signature.check_outputs(outputs)
             deadline.check()
             queue = self._queues.get(signature.name)
-            rows = {len(array) for array in inputs.values()} if queue else set()
-            if queue and len(rows) == 1 and 0 not in rows:
+            rows = {array.shape[:1] for array in inputs.values()}
+            if queue and len(rows) == 1 and not rows & {(), (0,)}:
                 results = queue(inputs, deadline)
             else:
                 results = signature.run(inputs, deadline)

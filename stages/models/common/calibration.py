@@ -168,15 +168,20 @@ def write_validation(folder: Path, truth: np.ndarray, raw: np.ndarray) -> None:
     table.to_csv(folder / VALIDATION_FILE, index=False)
 
 
+def read_validation(folder: Path) -> pd.DataFrame:
+    """What `write_validation` kept, empty where it did not."""
+    file = folder / VALIDATION_FILE
+    return pd.read_csv(file) if file.is_file() else pd.DataFrame()
+
+
 def load(model: "Classifier[Any]", folder: Path) -> Calibration:
     """The calibration of the model that was trained into `folder`.
 
     Where the model is not calibrated, scores are left alone.
     """
-    file = folder / VALIDATION_FILE
-    if not file.is_file():
+    table = read_validation(folder)
+    if table.empty:
         return Calibration()
-    table = pd.read_csv(file)
     truth = table.pop("truth").to_numpy()
     two_classes = model.params.task(model.name) == "cartoon_or_photo"
     unsure = model.params.evaluate.unsure if two_classes else None

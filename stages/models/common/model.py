@@ -130,15 +130,19 @@ class Classifier(Model[Config]):
         """The examples that the model is calibrated by: those of val, unless it says otherwise."""
         return val
 
+    def load_calibration(self, folder: Path) -> Calibration:
+        """The calibration of the model that was trained into `folder`."""
+        return calibration.load(self, folder)
+
     def predictor(self, folder: Path) -> ScorePredictor:
         """The trained model with its calibration."""
         return ScorePredictor(
-            lambda paths: self.predict(folder, paths), calibration.load(self, folder)
+            lambda paths: self.predict(folder, paths), self.load_calibration(folder)
         )
 
     def export(self, folder: Path, labels: list[str]) -> Servable:
         """The trained model with its calibration, ready to be served."""
-        return self.servable(folder, labels, calibration.load(self, folder))
+        return self.servable(folder, labels, self.load_calibration(folder))
 
     def measure(self, predictor: ScorePredictor, splits: Splits) -> Report:
         """Metrics of calibrated scores on the test split, and a sheet of the worst mistakes.

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeVar
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 from pydantic import Field, ValidationInfo, field_validator
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -25,6 +25,7 @@ from stages.models.common.config import NetworkConfig
 from stages.models.common.image_ops import read_pixels
 from stages.models.common.keras_classifier import KerasClassifier
 from stages.models.common.keras_files import MODEL_FILE
+from stages.models.common.mirrored import mirrored
 from stages.models.common.model import Log, Splits
 from stages.models.common.training_loop import predict_on
 
@@ -218,12 +219,3 @@ def probe(
 def _losses(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """float [N]: -log of the true class's score, of scores [N, C]."""
     return -np.log(np.clip(scores[np.arange(len(truth)), truth], 1e-7, 1))
-
-
-def mirrored(model: keras.Model) -> keras.Model:
-    """The mean of the answers to a picture and to its mirror image."""
-    inputs = keras.Input(model.input_shape[1:])
-    # Both in one batch: two calls would be two graphs.
-    answers = model(ops.concatenate([inputs, ops.flip(inputs, axis=2)]))
-    pairs = ops.reshape(answers, (2, -1, answers.shape[-1]))
-    return keras.Model(inputs, ops.mean(pairs, axis=0))

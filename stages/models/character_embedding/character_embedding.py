@@ -4,8 +4,9 @@ A network puts faces of one character near to each other on the unit sphere, and
 far away (large-margin cosine loss: Wang et al. 2018, CosFace, eq. 4). A character is the mean of
 the encodings of its faces, so a new one needs a few faces and no training.
 
-Few characters teach little of what tells a new one apart, so some of their faces are recoloured,
-and learnt as characters of their own.
+The released weights were taught on many characters (card.md): as they are they know those of a user
+from a few faces of each. Where they are trained further, or from nothing, some faces are recoloured
+and learnt as characters of their own: few characters teach little of what tells a new one apart.
 """
 
 from functools import partial
@@ -18,27 +19,33 @@ from keras import layers
 from pydantic import Field
 from sklearn.linear_model import LogisticRegression
 
+from stages.models.character_embedding import network
+from stages.models.character_embedding.cosine_layers import Cosines, MarginLoss, UnitLength
+from stages.models.character_embedding.gallery import Gallery, mean_directions
+from stages.models.character_embedding.recogniser import Encoder, Recogniser
+from stages.models.character_embedding.recolour import TURNS, recoloured
 from stages.models.common import keras_files
 from stages.models.common.calibration import Calibration
+from stages.models.common.config import NetworkConfig
 from stages.models.common.image_ops import read_pixels
 from stages.models.common.keras_classifier import KerasClassifier
 from stages.models.common.keras_files import MODEL_FILE
+from stages.models.common.mirrored import mirrored
 from stages.models.common.model import Log, Splits
 from stages.models.common.training_batches import Relabel
 from stages.models.common.training_loop import predict_on
-from stages.models.inception import transfer
-from stages.models.inception.cosine_layers import Cosines, MarginLoss, UnitLength
-from stages.models.inception.gallery import Gallery, mean_directions
-from stages.models.inception.recogniser import Encoder, Recogniser
-from stages.models.inception.recolour import TURNS, recoloured
-from stages.models.inception.transfer import TransferConfig
+
+MIN_VALIDATION = 20  # faces; of fewer, a share of false alarms says nothing
 
 
-class CharacterEmbeddingConfig(TransferConfig):
+class CharacterEmbeddingConfig(NetworkConfig):
     """Settings of the face encodings."""
 
+    init: str
+    image_size: Annotated[int, Field(ge=75, le=1024)]  # Inception-v3 takes no less
+    epochs: Annotated[int, Field(ge=0)]
     recoloured: Annotated[float, Field(ge=0, lt=1)]
-    unknown_prior: Annotated[float, Field(gt=0, lt=1)]
+    false_alarms: Annotated[float, Field(gt=0, lt=1)]
     margin: Annotated[float, Field(ge=0, lt=1)]
     sharpness: Annotated[float, Field(gt=0, le=100)]
 
@@ -51,33 +58,27 @@ class CharacterEmbedding(KerasClassifier[CharacterEmbeddingConfig]):
     is_calibrated = False  # the gallery has a curve of its own
 
     def build(self, splits: Splits) -> keras.Model:
-        """Trunk, encoding and cosine classes, which begin at the means of the frozen encodings.
+        """Encoder and cosine classes, which begin at the means of its encodings.
 
         Where faces are recoloured, each turn of each character is a class, after those of the turn
-        before.
+        before. Means and variances that come with weights (batch normalisation) stay as they are.
         """
         config, train = self.config, splits["train"]
-        features = transfer.prepared(config, train)
-        frozen = transfer.frozen_features(features, config, train)
-        turns = [frozen]
-        if config.recoloured > 0:
-            pixels = read_pixels(train.paths, config.image_size)
-            for turn in range(1, TURNS):
-                turned = np.stack([recoloured(face, turn) for face in pixels])
-                turns.append(predict_on(features, turned))
-        transfer.freeze(features, config)
-        norm = layers.BatchNormalization(momentum=0.95, center=False, scale=False)
-        x = UnitLength()(norm(layers.Dropout(config.dropout)(features.output)))
-        encoder = keras.Model(features.input, x, name="encoder")
-        centre, spread = frozen.mean(axis=0), frozen.var(axis=0)
-        norm.set_weights([centre, spread])
+        encoder = network.encoder(config.image_size, config.dropout)
+        network.load(encoder, config.init, f"train.{self.name}.init")
+        if config.init != "none":
+            for layer in encoder.layers:
+                if isinstance(layer, layers.BatchNormalization):
+                    layer.trainable = False
+        pixels = read_pixels(train.paths, config.image_size)
+        turns = [pixels]
+        if config.epochs > 0 and config.recoloured > 0:
+            turns += [np.stack([recoloured(f, turn) for f in pixels]) for turn in range(1, TURNS)]
         classes = len(train.labels)
+        means = [mean_directions(predict_on(encoder, faces), train.truth) for faces in turns]
         head = Cosines(classes * len(turns), config.sharpness)
         model = keras.Model(encoder.input, head(encoder.output))
-        unit = (np.concatenate(turns) - centre) / np.sqrt(spread + norm.epsilon)
-        truth = np.concatenate([train.truth + classes * turn for turn in range(len(turns))])
-        unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-        head.set_weights([mean_directions(unit, truth)])
+        head.set_weights([np.concatenate(means)])
         return model
 
     def loss(self) -> keras.losses.Loss:
@@ -97,17 +98,18 @@ class CharacterEmbedding(KerasClassifier[CharacterEmbeddingConfig]):
         train, val = splits["train"], splits["val"]
         trained = keras_files.load(folder)
         encoder = keras.Model(trained.input, trained.layers[-1].input)
-        both = transfer.mirrored(encoder)
+        both = mirrored(encoder)
         encoder = keras.Model(encoder.input, UnitLength()(both(encoder.input)))
         keras_files.save(encoder, folder / MODEL_FILE)
-        encodings = mean_directions(self._encode(folder, train.paths), train.truth)
-        checked = val if len(val) else train  # whose faces are surer than strangers' would be
-        slope, threshold = _known_curve(
-            self._encode(folder, checked.paths) @ encodings.T,
-            checked.truth,
-            self.config.unknown_prior,
-        )
-        Gallery(train.labels, encodings, self.config.sharpness, slope, threshold).write(folder)
+        faces = self._encode(folder, train.paths)
+        encodings = mean_directions(faces, train.truth)
+        if len(val) >= MIN_VALIDATION:
+            cosines, truth = self._encode(folder, val.paths) @ encodings.T, val.truth
+        else:
+            cosines, truth = without_itself(faces, train.truth), train.truth
+        config = self.config
+        slope, threshold = known_curve(cosines, truth, config.sharpness, config.false_alarms)
+        Gallery(train.labels, encodings, config.sharpness, slope, threshold).write(folder)
 
     def predict(self, folder: Path, paths: list[str]) -> np.ndarray:
         """float32 [N, C + 1]: scores of the labels, and of "unknown"."""
@@ -133,19 +135,34 @@ def recolour(
     return recoloured(face, turn), one + classes * turn
 
 
-def _known_curve(
-    cosines: np.ndarray, truth: np.ndarray, unknown_prior: float
+def without_itself(encodings: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """float32 [N, C]: cosines of encodings [N, D] to the means of classes, to that of its own class
+    without itself; 0 where it is the only one.
+    """
+    sums = np.stack([encodings[truth == c].sum(axis=0) for c in range(truth.max() + 1)])
+    cosines = encodings @ (sums / np.linalg.norm(sums, axis=1, keepdims=True)).T
+    rest = sums[truth] - encodings
+    length = np.maximum(np.linalg.norm(rest, axis=1), 1e-6)
+    cosines[np.arange(len(truth)), truth] = np.sum(rest * encodings, axis=1) / length
+    return cosines.astype(np.float32)
+
+
+def known_curve(
+    cosines: np.ndarray, truth: np.ndarray, sharpness: float, false_alarms: float
 ) -> tuple[float, float]:
     """Slope and threshold of the curve that tells known faces from unknown ones.
 
-    Every face of val [N, C] counts twice: as it is, and as somebody unknown, which it is to a
-    gallery without its own character. Then the curve moves to `unknown_prior`, the share of unknown
-    faces that is expected, 0 to 1 (Bayes).
+    Slope: every face [N, C] counts twice: as it is, and as somebody unknown, which it is to a
+    gallery without its own character. Threshold: such that the share `false_alarms` of the faces,
+    whose characters are all known, is answered with "unknown": that is where 1 - known exceeds
+    known * (share of the best name), `Gallery.scores`.
     """
     others = cosines.copy()
     others[np.arange(len(truth)), truth] = -1
-    nearest = np.concatenate([cosines.max(axis=1), others.max(axis=1)])
+    best = cosines.max(axis=1)
+    nearest = np.concatenate([best, others.max(axis=1)])
     curve = LogisticRegression(C=1e3).fit(nearest[:, None], np.repeat([1, 0], len(truth)))
     slope = max(1.0, float(curve.coef_[0, 0]))
-    threshold = -curve.intercept_[0] / slope
-    return slope, float(threshold - np.log((1 - unknown_prior) / unknown_prior) / slope)
+    share = 1 / np.exp(sharpness * (cosines - best[:, None])).sum(axis=1)
+    turning = best + np.log(share) / slope
+    return slope, float(np.quantile(turning, false_alarms))

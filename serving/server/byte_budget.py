@@ -5,10 +5,14 @@ import threading
 
 import grpc
 
+from serving.server import memory
 from serving.server.status import StatusError
 
 MESSAGES = 8
 """Messages of the largest size that the budget has space for."""
+
+LARGE = 8 << 20
+"""Bytes of a request after which free memory is given back to the system."""
 
 
 class ByteBudget:
@@ -70,6 +74,8 @@ class Hold:
     def release(self) -> None:
         """Free all of them."""
         self._budget.give_back(self._count)
+        if self._count >= LARGE:
+            memory.give_back_soon()
         self._count = 0
 
     def __enter__(self) -> "Hold":
@@ -77,3 +83,7 @@ class Hold:
 
     def __exit__(self, *exc: object) -> None:
         self.release()
+
+
+NO_BUDGET = ByteBudget(-1)
+"""For requests that nobody sends, such as warm-up requests."""

@@ -7,10 +7,10 @@ import tensorflow as tf
 
 from celflow.errors import UserError
 from celflow.metrics import UNKNOWN
+from stages.models.character_embedding.gallery import GALLERY_FILE, Gallery
 from stages.models.common.image_ops import decode, map_images, resize
 from stages.models.common.keras_files import variables
 from stages.models.common.served_classifier import ServedClassifier
-from stages.models.inception.gallery import GALLERY_FILE, Gallery
 
 EXTRA = "assets.extra"  # TensorFlow's folder for what a SavedModel has besides
 
