@@ -65,7 +65,7 @@ def run(name: str, params: Params) -> None:
                     raw = model.predict(folder, val.paths)
                     calibration.write_validation(folder, val.truth, raw)
                 else:
-                    print(f"{name}: no pictures of val, so its scores are not calibrated")
+                    print(f"{name}: no pictures of val to calibrate its scores by")
             write_json(folder / FIT_FILE, {"fit_key": key})
     curve = pd.DataFrame(history).to_csv(index=False)
     write_bytes(Path(f"plots/train/{name}.csv"), curve.encode())
