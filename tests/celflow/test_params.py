@@ -117,3 +117,15 @@ def test_weights_may_lie_in_the_home_folder(tmp_path, monkeypatch, model, settin
     params = load(write(tmp_path, lambda c: c["train"][model].update(change)))
     config = table.create(model, params).config
     assert getattr(config, setting) == str(tmp_path / "weights.h5")
+
+
+def test_the_path_of_inceptions_weights_stands_in_one_place(tmp_path):
+    """With another there, all models that begin with them take it."""
+    text = (ROOT / "params.yaml").read_text()
+    assert text.count("weights: &inception none") == 1
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace("&inception none", "&inception ours.h5"))
+    params = load(path)
+    begin = [name for name, line in params.models.items() if line.code.endswith("/inception")]
+    assert len(begin) >= 2
+    assert {params.train[name]["weights"] for name in begin} == {"ours.h5"}
