@@ -113,19 +113,25 @@ def clean_dataset(
                 {"file": f"{one.label}/{name}", "reason": one.reason, "why": one.detail}
             )
     passed = Counter(one.label for one in found if one.reason is None)
-    for label in sorted({one.label for one in found}):
-        if not passed[label]:
-            raise errors.UserError(
-                f"no usable picture in {raw / label}: "
-                f"{next(one.detail for one in found if one.label == label)}"
-            )
     return {
         "seen": len(found),
-        "passed": dict(sorted(passed.items())),
+        "passed": {label: passed[label] for label in sorted({one.label for one in found})},
         "quarantined": dict(Counter(one["reason"] for one in quarantined)),
         "repaired": dict(Counter(repair for one in found for repair in one.repairs)),
         "quarantine": quarantined,
     }
+
+
+def check_passed(report: dict[str, Any], raw: Path) -> None:
+    """Raise UserError for a class of a dataset's report of which no picture is usable."""
+    for label, count in report["passed"].items():
+        if count == 0:
+            why = next(
+                one["why"] for one in report["quarantine"] if one["file"].startswith(f"{label}/")
+            )
+            raise errors.UserError(
+                f"no usable picture in {raw / label}: {why} (data/quarantine has them all)"
+            )
 
 
 def _flat(path: Path, folder: Path) -> str:
@@ -133,22 +139,31 @@ def _flat(path: Path, folder: Path) -> str:
 
 
 def run(params: Params) -> None:
-    """Clean the raw folders of both datasets; one that has none gets an empty folder."""
+    """Clean the raw folders of both datasets; one that has none gets an empty folder.
+
+    Quarantine and report are kept where a class turns out to have no usable picture: they say why.
+    """
     report: dict[str, dict[str, Any]] = {}
-    with atomic_dir(Path("data/clean")) as clean, atomic_dir(Path("data/quarantine")) as quarantine:
-        for dataset in DATASETS:
-            raw = params.data.folder(dataset)
-            if raw is None or params.data.missing(dataset):
+    folders = {
+        dataset: folder
+        for dataset in DATASETS
+        if (folder := params.data.folder(dataset)) and not params.data.missing(dataset)
+    }
+    with atomic_dir(Path("data/clean")) as clean:
+        with atomic_dir(Path("data/quarantine")) as quarantine:
+            for dataset in DATASETS:
                 (clean / dataset).mkdir()
-                continue
-            report[dataset] = clean_dataset(
-                raw,
-                clean / dataset,
-                quarantine / dataset,
-                params.clean,
-                params.data.backend,
-            )
-    write_json(Path("reports/clean.json"), report)
+                if dataset in folders:
+                    report[dataset] = clean_dataset(
+                        folders[dataset],
+                        clean / dataset,
+                        quarantine / dataset,
+                        params.clean,
+                        params.data.backend,
+                    )
+        write_json(Path("reports/clean.json"), report)
+        for dataset, raw in folders.items():
+            check_passed(report[dataset], raw)
     for name, part in report.items():
         print(
             f"{name}: {part['seen']} files, {sum(part['passed'].values())} passed; "

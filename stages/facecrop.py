@@ -126,6 +126,7 @@ def run(params: Params) -> None:
         ]
         work = partial(crop_one, find=find, on_miss=params.facecrop.on_miss)
         found = parallel.parallel_map(work, items, backend(params), "facecrop")
+        write_reports(found, looked=params.facecrop.detector != "none")
         kept = {inner.name for inner in folder.iterdir()}
         lost = sorted({one.label for one in found} - kept)
         if lost:
@@ -133,30 +134,49 @@ def run(params: Params) -> None:
                 f"no face found in any picture of {', '.join(lost)}: if the pictures are faces "
                 "already, set facecrop.on_miss: keep or facecrop.detector: none"
             )
+    missed = sum(one.faces == 0 for one in found)
+    if params.facecrop.detector == "none":
+        print(f"{len(found)} pictures are taken for faces as they are (facecrop.detector: none)")
+    elif found:
+        print(f"{len(found) - missed} of {len(found)} pictures have a face")
+    if missed:
+        fate = "are left out" if params.facecrop.on_miss == "drop" else "stand for it whole"
+        print(
+            f"{missed} of {len(found)} pictures had no face and {fate} (reports/no_face.csv); if "
+            "they are face crops already, set facecrop.detector: none"
+        )
+
+
+def write_reports(found: list[Cropped], looked: bool) -> None:
+    """Write reports/faces.csv, no_face.csv and facecrop.json.
+
+    looked: whether faces were looked for. Otherwise the boxes are those of whole pictures, and
+    nothing is counted.
+    """
     table = pd.DataFrame(
         [
             {
                 "file": f"{one.label}/{one.source.name}",
                 "label": one.label,
-                "faces": one.faces,
+                "faces": one.faces if looked else None,
                 **(one.box.as_dict() if one.box else {}),
             }
             for one in found
         ],
         columns=["file", "label", "faces", "x", "y", "w", "h"],
-    ).astype(dict.fromkeys("xywh", "Int64"))
+    ).astype(dict.fromkeys(["faces", *"xywh"], "Int64"))
     write_bytes(Path("reports/faces.csv"), table.to_csv(index=False).encode())
     missed = table[table["faces"] == 0][["file", "label"]]
     write_bytes(Path("reports/no_face.csv"), missed.to_csv(index=False).encode())
-    hits = len(table) - len(missed)
-    report = {
-        "pictures": len(table),
-        "with_face": hits,
-        "detection_rate": round(hits / max(1, len(table)), 4),
-        "several_faces": int((table["faces"] > 1).sum()),
-    }
+    report: dict[str, float] = {"pictures": len(table)}
+    if looked and len(table):
+        hits = len(table) - len(missed)
+        report |= {
+            "with_face": hits,
+            "detection_rate": round(hits / len(table), 4),
+            "several_faces": int((table["faces"] > 1).sum()),
+        }
     write_json(Path("reports/facecrop.json"), report)
-    print(f"{hits} of {len(table)} pictures have a face ({report['detection_rate']:.1%})")
 
 
 if __name__ == "__main__":

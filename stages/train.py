@@ -40,7 +40,8 @@ def fit_key(model: str, params: Params) -> str:
 
 def run(name: str, params: Params) -> None:
     """Fit the model `name`, in an MLflow run of its own."""
-    if no_pictures.skips(name, params, Path("models") / name, Path(f"plots/train/{name}.csv")):
+    curve = Path(f"plots/train/{name}.csv")
+    if no_pictures.skips(name, params, Path("models") / name, curve):
         return
     model = table.create(name, params)
     splits = manifest.read(params.dataset(name))
@@ -50,6 +51,8 @@ def run(name: str, params: Params) -> None:
 
     def log(epoch: int, metrics: Mapping[str, float]) -> None:
         history.append({"epoch": epoch, **metrics})
+        # Each time: a fit that fails leaves its curve, too.
+        write_bytes(curve, pd.DataFrame(history).to_csv(index=False).encode())
         mlflow.log_metrics({**metrics}, step=epoch)
 
     run_file = checkpoint_dir / "run.json"
@@ -65,10 +68,8 @@ def run(name: str, params: Params) -> None:
                     raw = model.predict(folder, val.paths)
                     calibration.write_validation(folder, val.truth, raw)
                 else:
-                    print(f"{name}: no pictures of val, so its scores are not calibrated")
+                    print(f"{name}: no pictures of val to calibrate its scores by")
             write_json(folder / FIT_FILE, {"fit_key": key})
-    curve = pd.DataFrame(history).to_csv(index=False)
-    write_bytes(Path(f"plots/train/{name}.csv"), curve.encode())
     shutil.rmtree(checkpoint_dir)
     last = ", ".join(f"{key} {value:.4g}" for key, value in history[-1].items())
     print(f"{name}: {last}")

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from ctypes.util import find_library
 from pathlib import Path
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or it logs every malformed connection
@@ -78,7 +79,9 @@ def main() -> None:
     signals = _signals()
     stop = threading.Event()
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # 2 shows TensorFlow's errors; the first of them would be that there is no driver of NVIDIA's.
+    has_driver = find_library("cuda") is not None
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_driver else "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster, also without AVX-512
     # Its own allocator never gives back what one large request needed.
     os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")

@@ -101,3 +101,31 @@ def test_missing_or_broken_file(tmp_path):
 def test_unknown_model():
     with pytest.raises(UserError, match=r"no model 'vgg'.*xception"):
         load(ROOT / "params.yaml").task("vgg")
+
+
+@pytest.mark.parametrize(
+    ("model", "setting"),
+    [
+        ("character_inception", "weights"), ("cartoonizer", "features"), ("cartoonizer", "init"),
+        ("sketchify", "init"), ("photo_compact", "init"), ("character_embedding", "init"),
+        ("face_detector", "init"),
+    ],
+)  # fmt: skip
+def test_weights_may_lie_in_the_home_folder(tmp_path, monkeypatch, model, setting):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    change = {setting: "~/weights.h5"}
+    params = load(write(tmp_path, lambda c: c["train"][model].update(change)))
+    config = table.create(model, params).config
+    assert getattr(config, setting) == str(tmp_path / "weights.h5")
+
+
+def test_the_path_of_inceptions_weights_stands_in_one_place(tmp_path):
+    """With another there, all models that begin with them take it."""
+    text = (ROOT / "params.yaml").read_text()
+    assert text.count("weights: &inception none") == 1
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace("&inception none", "&inception ours.h5"))
+    params = load(path)
+    begin = [name for name, line in params.models.items() if line.code.endswith("/inception")]
+    assert len(begin) >= 2
+    assert {params.train[name]["weights"] for name in begin} == {"ours.h5"}

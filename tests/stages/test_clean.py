@@ -91,6 +91,11 @@ def test_a_class_of_rubbish_alone_is_named(project):
     with pytest.raises(UserError, match=r"no usable picture in raw/characters/aki"):
         run(project)
     assert not Path("data/clean").exists()
+    # The reasons are there to be looked at, picture by picture.
+    report = json.loads(Path("reports/clean.json").read_text())["characters"]
+    assert report["passed"] == {"aki": 0, "beni": 12}
+    assert report["quarantined"] == {"not_an_image": 12}
+    assert len(list(Path("data/quarantine/characters/not_an_image/aki").iterdir())) == 12
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ MODELS = PARAMS["models"]
 def filled(text: str, key: str, item: dict[str, str]) -> str:
     """A value of dvc.yaml with its ${...} filled in."""
     values = {"key": key, **{f"item.{name}": value for name, value in item.items()}}
-    values |= {f"data.{name}": value for name, value in PARAMS["data"].items()}
     for name, value in values.items():
         text = text.replace(f"${{{name}}}", str(value))
     return text
@@ -136,6 +135,16 @@ def test_every_data_dep_is_raw_or_made_by_an_earlier_stage(name):
     made = [path for stage in earlier for path in outputs(stage)]
     data = [d for d in paths(name, "deps") if d.split("/")[0] not in PACKAGES]
     assert not [d for d in data if not within(Path(d), made)]
+
+
+@pytest.mark.parametrize("name", ["clean", "facecrop", "split"])
+def test_reports_persist_where_the_stage_fails(name):
+    """DVC removes all other outputs before it runs a stage."""
+    stage = STAGES[name][0]
+    entries = [entry for field in ("outs", "metrics") for entry in stage[field]]
+    reports = [e for e in entries if "report" in str(e) or "quarantine" in str(e)]
+    assert reports
+    assert all(next(iter(entry.values()))["persist"] is True for entry in reports)
 
 
 def test_no_two_models_share_an_output():

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -40,15 +41,40 @@ def test_the_largest_face_is_cut_with_its_margin(cleaned, monkeypatch):
     assert (pd.read_csv("reports/no_face.csv")["label"] == "beni").all()
 
 
-def test_a_character_without_any_face_is_named(cleaned, monkeypatch):
+def test_a_character_without_any_face_is_named_and_the_reports_are_there(cleaned, monkeypatch):
     finds(monkeypatch, [faces.Box(20, 20, 24, 24)])
     with pytest.raises(UserError, match=r"no face found in any picture of beni.*on_miss: keep"):
         facecrop.run(cleaned.configure({}))
+    assert not Path("data/faces").exists()
+    assert json.loads(Path("reports/facecrop.json").read_text())["with_face"] == 12
+    assert set(pd.read_csv("reports/no_face.csv")["label"]) == {"beni"}
+    assert len(pd.read_csv("reports/faces.csv")) == 24
 
 
-def test_pictures_that_are_faces_already(cleaned):
+@pytest.mark.parametrize(("on_miss", "fate"), [("drop", "are left out"), ("keep", "stand for it")])
+def test_pictures_without_a_face_are_said_and_what_face_crops_need(
+    cleaned, monkeypatch, capsys, on_miss, fate
+):
+    shutil.copyfile("data/clean/characters/aki/a0.png.png", "data/clean/characters/beni/aki.png")
+    finds(monkeypatch, [faces.Box(20, 20, 24, 24)])
+    facecrop.run(cleaned.configure({"facecrop": {"on_miss": on_miss}}))
+    said = capsys.readouterr().out
+    assert f"12 of 25 pictures had no face and {fate}" in said
+    assert "if they are face crops already, set facecrop.detector: none" in said
+
+
+def test_pictures_that_are_faces_already(cleaned, capsys):
+    capsys.readouterr()
     facecrop.run(cleaned.configure({"facecrop": {"detector": "none"}}))
     assert read_image(Path("data/faces/aki/a3.png.png")).pixels.shape == (80, 96, 3)
+    # Nobody looked, so nothing is said of how many have a face.
+    assert capsys.readouterr().out == (
+        "24 pictures are taken for faces as they are (facecrop.detector: none)\n"
+    )
+    assert json.loads(Path("reports/facecrop.json").read_text()) == {"pictures": 24}
+    table = pd.read_csv("reports/faces.csv")
+    assert table["faces"].isna().all() and (table["w"] == 96).all()
+    assert len(pd.read_csv("reports/no_face.csv")) == 0
 
 
 def test_a_cascade_that_is_not_there(cleaned):

@@ -164,3 +164,18 @@ def test_a_new_file_for_a_character_changes_the_fit_key(split_project):
     assert fit_key("character_cnn", params) != before
     changed = split_project.configure({"train": {"character_cnn": {"dropout": 0.1}}})
     assert fit_key("character_cnn", changed) != fit_key("character_cnn", params)
+
+
+def test_a_fit_that_fails_leaves_its_curve(split_project, monkeypatch):
+    from stages import train
+    from stages.models.character_cnn.character_cnn import CharacterCnn
+
+    def breaks(self, splits, folder, checkpoint_dir, log):
+        log(0, {"loss": 1.5})
+        raise UserError("broken")
+
+    monkeypatch.setattr(CharacterCnn, "fit", breaks)
+    with pytest.raises(UserError, match="broken"):
+        train.run("character_cnn", load(Path("params.yaml")))
+    assert Path("plots/train/character_cnn.csv").read_text() == "epoch,loss\n0,1.5\n"
+    assert not Path("models/character_cnn").exists()

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from celflow.params import Positive, Section, Weight
+from celflow.params import Positive, Section, UserPath, Weight
 
 
 class LossWeights(Section):
@@ -22,8 +22,8 @@ class LossWeights(Section):
 class CartoonizerConfig(Section):
     """Settings of white-box cartoonization."""
 
-    init: str
-    features: str
+    init: UserPath
+    features: UserPath
     superpixels: Literal["felzenszwalb", "slic"]
     image_size: Annotated[int, Field(ge=96, le=256, multiple_of=4)]  # Inception-v3 sees 7/8
     channels: Annotated[int, Field(ge=4, le=64)]

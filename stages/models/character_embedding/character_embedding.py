@@ -19,6 +19,7 @@ from keras import layers
 from pydantic import Field
 from sklearn.linear_model import LogisticRegression
 
+from celflow.params import UserPath
 from stages.models.character_embedding import network
 from stages.models.character_embedding.cosine_layers import Cosines, MarginLoss, UnitLength
 from stages.models.character_embedding.gallery import Gallery, mean_directions
@@ -41,7 +42,7 @@ MIN_VALIDATION = 20  # faces; of fewer, a share of false alarms says nothing
 class CharacterEmbeddingConfig(NetworkConfig):
     """Settings of the face encodings."""
 
-    init: str
+    init: UserPath
     image_size: Annotated[int, Field(ge=75, le=1024)]  # Inception-v3 takes no less
     epochs: Annotated[int, Field(ge=0)]
     recoloured: Annotated[float, Field(ge=0, lt=1)]

@@ -39,9 +39,15 @@ def save(model: keras.Model, path: Path) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def load(folder: Path, compile: bool = True) -> keras.Model:
-    """The model that `save` wrote as `folder`/model.keras."""
-    return keras.models.load_model(folder / MODEL_FILE, compile=compile)
+def load(folder: Path, compile: bool = False) -> keras.Model:
+    """The model that `save` wrote as `folder`/model.keras.
+
+    compile: with loss and optimizer, to train on. Keras warns of an optimizer that never made a
+    step, so who only asks the model goes without.
+    """
+    model = keras.models.load_model(folder / MODEL_FILE, compile=compile)
+    model.jit_compile = False  # XLA compiles for longer than so small a network runs
+    return model
 
 
 def _numbered(config: str) -> str:

@@ -35,6 +35,8 @@ def fit(
     batches_of: the batches of an epoch. validate: metrics of an epoch, as in `training_loop`.
     patience: epochs without a lower one; then the best epoch counts. None: all, and the last.
     """
+    # Where all epochs are done already, Keras would warn of an optimizer that is not built.
+    network.optimizer.build(network.trainable_variables)
     data = _Epochs(batches_of)
     epoch_end = _EpochEnd(data, validate, epochs, patience, seed, checkpoint_dir, log)
     backup = _Backup(len(data), checkpoint_dir / "backup")

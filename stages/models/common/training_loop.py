@@ -61,7 +61,7 @@ class TrainingState:
         history = json.loads((last / "history.json").read_text())
         print(f"resumes after epoch {len(history)}")
         with np.load(last / "best.npz") as best:
-            return cls(keras_files.load(last), history, list(best.values()))
+            return cls(keras_files.load(last, compile=True), history, list(best.values()))
 
     def add(self, metrics: Metrics) -> None:
         """Another epoch is done."""

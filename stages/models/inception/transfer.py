@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from celflow.errors import UserError
 from celflow.files import write_bytes
 from celflow.manifest import Examples
+from celflow.params import UserPath
 from stages.models.common import keras_files
 from stages.models.common.config import NetworkConfig
 from stages.models.common.image_ops import read_pixels
@@ -44,7 +45,7 @@ class TransferConfig(NetworkConfig):
 
     image_size: Annotated[int, Field(ge=75, le=1024)]  # Inception-v3 takes no less
     epochs: Annotated[int, Field(ge=0)]
-    weights: str
+    weights: UserPath
     tap: Tap | Annotated[list[Tap], Field(min_length=1)]
     frozen: Tap | None
     probe_c: Annotated[float, Field(gt=0)] | None

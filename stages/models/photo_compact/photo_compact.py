@@ -16,7 +16,7 @@ from pydantic import Field
 
 from celflow import metrics
 from celflow.errors import UserError
-from celflow.params import Share
+from celflow.params import Share, UserPath
 from stages.models.common import calibration, keras_files, released_weights
 from stages.models.common.calibration import Calibration
 from stages.models.common.config import NetworkConfig
@@ -34,7 +34,7 @@ LABELS = ["cartoon", "photo"]  # what the released weights know
 class PhotoCompactConfig(NetworkConfig):
     """Settings of the compact network."""
 
-    init: str
+    init: UserPath
     image_size: Annotated[int, Field(ge=75, le=1024)]  # Inception-v3 takes no less
     epochs: Annotated[int, Field(ge=0)]
     trained_share: Share

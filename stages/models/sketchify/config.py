@@ -4,13 +4,13 @@ from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from celflow.params import Positive, Section, Weight
+from celflow.params import Positive, Section, UserPath, Weight
 
 
 class SketchifyConfig(Section):
     """Settings of the U-Net and its training."""
 
-    init: str
+    init: UserPath
     image_size: Annotated[int, Field(ge=32, le=512, multiple_of=16)]
     width: Annotated[int, Field(ge=2, le=64)]
     epochs: Annotated[int, Field(ge=0)]

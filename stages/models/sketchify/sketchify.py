@@ -84,7 +84,7 @@ class Sketchify(ImageToImage[SketchifyConfig]):
 
     def predictor(self, folder: Path) -> ImagePredictor:
         """The trained model: what is served."""
-        return image_predictor(partial(sketch_of, model=keras_files.load(folder, compile=False)))
+        return image_predictor(partial(sketch_of, model=keras_files.load(folder)))
 
     def measure(self, predictor: ImagePredictor, splits: Splits) -> Report:
         """Metrics on the drawings of test, and a sheet.
@@ -119,7 +119,7 @@ class Sketchify(ImageToImage[SketchifyConfig]):
 
     def export(self, folder: Path, labels: list[str]) -> ServedImageModel:
         """The trained network; it takes whole drawings and finished binaries."""
-        model = keras_files.load(folder, compile=False)
+        model = keras_files.load(folder)
 
         def draw(image: tf.Tensor) -> tf.Tensor:
             return sketch_of(image, model)
