@@ -19,6 +19,9 @@ def predict(
     files: picture_files.Files,
     version: picture_files.VersionOption = None,
     top: Annotated[int, typer.Option(help="Names to show for each picture.", min=1)] = 3,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Take a picture without a face for a face itself.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     server: Server = SERVER,
 ) -> None:
@@ -29,12 +32,18 @@ def predict(
     from serving.client import Client
 
     pictures = [(str(file), picture_files.read(file)) for file in files]
+    asked: list[tuple[str, bytes | None]] = [*pictures]
     chosen = picture_files.version_or_label(version)
     answers: list[dict[str, Any]] = []  # as --json prints them
     with Client(server) as client:
         if picture_files.takes_faces(model):
-            pictures = [face for name, data in pictures for face in _faces(client, name, data)]
-        for name, data in pictures:
+            asked = [face for name, data in pictures for face in _faces(client, name, data, whole)]
+        for name, data in asked:
+            if data is None:
+                answers.append(
+                    {"file": name, "model": model, "verdict": "no face found", "scores": {}}
+                )
+                continue
             answer = client.predict(model, [data], chosen)
             answers.append(
                 {
@@ -86,14 +95,19 @@ def _print_table(answers: list[dict[str, Any]]) -> None:
             escape(answer["file"]),
             escape(names[0]),
             escape(", ".join(names[1:])),
-            str(answer["version"]),
-            str(answer["milliseconds"]),
+            str(answer.get("version", "")),
+            str(answer.get("milliseconds", "")),
         )
     Console().print(table)
 
 
-def _faces(client: "Client", name: str, picture: bytes) -> list[tuple[str, bytes]]:
-    """Name and PNG of each face of a picture, cropped as in training; else the whole picture."""
+def _faces(
+    client: "Client", name: str, picture: bytes, whole: bool
+) -> list[tuple[str, bytes | None]]:
+    """Name and PNG of each face of a picture, cropped as in training.
+
+    Where there is none: the `whole` picture, or None.
+    """
     from celflow.faces import crop
     from celflow.images import encode_png, open_image
     from celflow.params import load
@@ -101,7 +115,7 @@ def _faces(client: "Client", name: str, picture: bytes) -> list[tuple[str, bytes
 
     found = find_faces(client, picture, load().facecrop)
     if not found:
-        return [(f"{name} (no face found)", picture)]
+        return [(name, picture if whole else None)]
     pixels = open_image(picture).pixels
     return [
         (f"{name} face {number}", encode_png(crop(pixels, face)))

@@ -159,8 +159,14 @@ def to_proto(array: Array, typed: bool = False) -> tensor_pb2.TensorProto:
     Raises:
         ValueError: the array has a type that TensorProto has no place for.
     """
-    array = np.asarray(array)
     proto = tensor_pb2.TensorProto()
+    fill_proto(proto, array, typed)
+    return proto
+
+
+def fill_proto(proto: tensor_pb2.TensorProto, array: Array, typed: bool = False) -> None:
+    """As `to_proto`, into an empty message that is there already: large arrays are copied less."""
+    array = np.asarray(array)
     for size in array.shape:
         proto.tensor_shape.dim.add().size = size
     if array.dtype.kind in "OSU":
@@ -169,7 +175,7 @@ def to_proto(array: Array, typed: bool = False) -> tensor_pb2.TensorProto:
         if not all(isinstance(value, (bytes, str)) for value in values):
             raise ValueError("an object array must hold only bytes or str")
         proto.string_val.extend(v.encode() if isinstance(v, str) else v for v in values)
-        return proto
+        return
     if array.dtype.newbyteorder("=") not in _NUMBERS:
         raise ValueError(f"arrays of {array.dtype} cannot be sent")
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -180,7 +186,6 @@ def to_proto(array: Array, typed: bool = False) -> tensor_pb2.TensorProto:
         _extend(proto, field, bits.ravel())
     else:
         proto.tensor_content = array.tobytes()
-    return proto
 
 
 def _extend(proto: tensor_pb2.TensorProto, field: str, values: Array) -> None:

@@ -47,7 +47,7 @@ def run(name: str, params: Params) -> None:
         mlflow.log_dict(report.metrics, "test.json")
         mlflow.log_artifacts(str(beside))
     write_json(metrics, rounded(report.metrics))
-    printed = [key for key in PRINTED if key in report.metrics]
+    printed = [key for key in PRINTED if key in single]  # of classifiers, recall is a dictionary
     print(f"{name}: " + ", ".join(f"{key} {report.metrics[key]:.4f}" for key in printed))
 
 

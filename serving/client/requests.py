@@ -6,7 +6,7 @@ import numpy as np
 
 from serving.client.errors import BadInput
 from serving.protos import model_pb2, predict_pb2
-from serving.tensors import Array, to_proto
+from serving.tensors import Array, fill_proto
 
 VersionSpec = int | str | None
 """A version's number, a label such as "stable" or "canary", or None for the largest number."""
@@ -36,7 +36,7 @@ def predict_request(
     request = predict_pb2.PredictRequest(model_spec=spec, output_filter=outputs)
     for name, array in inputs.items():
         try:
-            request.inputs[name].CopyFrom(to_proto(array))
+            fill_proto(request.inputs[name], array)
         except ValueError as error:
             raise BadInput(f"input {name}: {error}", "INVALID_ARGUMENT") from None
     return request

@@ -16,6 +16,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or it logs every malformed co
 from celflow.errors import UserError, run
 from serving.config_protos import MonitoringConfig
 from serving.limits import MAX_MESSAGE_BYTES
+from serving.protos import config_pb2
 from serving.server import flags as command_line
 from serving.server import memory
 from serving.server.api import grpc_api, rest_api, tls
@@ -30,6 +31,7 @@ from serving.server.runtime import batching_options
 from serving.server.runtime.batching import Batcher
 from serving.server.runtime.batching_options import BatchingOptions
 from serving.server.runtime.cpu_affinity import pinned_to_one_core
+from serving.server.runtime.servable import PredictOptions
 from serving.server.status import StatusError
 from serving.server.text_proto import read_text_proto
 
@@ -51,6 +53,8 @@ def main() -> None:
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     logging.getLogger("grpc").setLevel(logging.CRITICAL)  # a traceback for each broken message
+    if flags.without_effect:
+        log.info("Without effect here: --%s", ", --".join(flags.without_effect))
     config_file = None
     if flags.model_config_file:
         config_file = model_config.ConfigFile(Path(flags.model_config_file))
@@ -60,6 +64,10 @@ def main() -> None:
     batching = (
         batching_options.read(flags.batching_parameters_file) if flags.enable_batching else None
     )
+    session_config = None
+    if flags.tensorflow_session_config_file:
+        path = Path(flags.tensorflow_session_config_file)
+        session_config = read_text_proto(path, config_pb2.ConfigProto(), "session config")
     credentials = tls.credentials(flags.ssl_config_file)
     metrics_path = _metrics_path(flags.monitoring_config_file)
     # TensorFlow takes seconds to import, so everything else that may fail comes first.
@@ -75,7 +83,7 @@ def main() -> None:
     # Its own allocator never gives back what one large request needed.
     os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
     from serving.server.runtime.loader import Loader
-    from serving.server.runtime.saved_model import prepare_devices
+    from serving.server.runtime.saved_model import SavedModelOptions, prepare_devices
 
     prepare_devices(flags.intra_op_threads, flags.inter_op_threads)
     # TensorFlow's own objects stay for good. Without this, each garbage collection, such as the one
@@ -88,6 +96,12 @@ def main() -> None:
             pinned_to_one_core(lambda: Batcher(batching)) if batching else None,
             iterations if flags.enable_model_warmup else 0,
             flags.prefer_tflite_model,
+            SavedModelOptions(flags.saved_model_tags, session_config),
+            PredictOptions(
+                flags.enable_signature_method_name_check,
+                flags.enable_serialization_as_tensor_content,
+            ),
+            flags.num_tflite_interpreters_per_pool,
         ),
         flags.allow_version_labels_for_unavailable_models,
         flags.max_num_load_retries,
@@ -112,7 +126,9 @@ def main() -> None:
     rest_server = None
     if rest_socket:
         timeout = flags.rest_api_timeout_in_ms / 1000
-        options = rest_api.Options(flags.rest_api_num_threads, timeout, metrics_path)
+        options = rest_api.Options(
+            flags.rest_api_num_threads, timeout, metrics_path, flags.rest_api_enable_cors_support
+        )
         handlers = Handlers(manager, metrics, "REST", budget)
         rest_server = RestServer(handlers, rest_socket, options, budget)
         pinned_to_one_core(rest_server.start)

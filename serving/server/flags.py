@@ -11,29 +11,27 @@ from typing import NoReturn
 
 UNSUPPORTED = [
     "enable_per_model_batching_parameters",
-    "enable_profiler",
-    "enable_serialization_as_tensor_content",
-    "enable_signature_method_name_check",
-    "flush_filesystem_caches",
     "mixed_precision",
+    "platform_config_file",
+    "use_alts_credentials",
+    "use_tflite_model",
+]
+"""Flags of tensorflow_model_server that would change answers, or who may ask; and are not here."""
+
+WITHOUT_EFFECT = [
+    "enable_profiler",
+    "flush_filesystem_caches",
     "num_load_threads",
-    "num_tflite_interpreters_per_pool",
     "num_tflite_pools",
     "num_unload_threads",
     "per_process_gpu_memory_fraction",
-    "platform_config_file",
     "remove_unused_fields_from_bundle_metagraph",
-    "rest_api_enable_cors_support",
-    "saved_model_tags",
     "skip_initialize_tpu",
-    "tensorflow_session_config_file",
     "thread_pool_factory_config_file",
-    "use_alts_credentials",
-    "use_tflite_model",
     "xla_cpu_compilation_enabled",
     "xla_gpu_compilation_enabled",
 ]
-"""Flags of tensorflow_model_server that this server does not have."""
+"""Flags of tensorflow_model_server that are accepted: they only say how it works inside."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +62,16 @@ class Flags:
     allow_version_labels_for_unavailable_models: bool
     enable_grpc_healthcheck_service: bool
     prefer_tflite_model: bool
+    num_tflite_interpreters_per_pool: int
+    rest_api_enable_cors_support: bool
+    saved_model_tags: tuple[str, ...]
+    enable_signature_method_name_check: bool
+    enable_serialization_as_tensor_content: bool
+    tensorflow_session_config_file: str
     tensorflow_session_parallelism: int
     tensorflow_intra_op_parallelism: int
     tensorflow_inter_op_parallelism: int
+    without_effect: tuple[str, ...]
 
     @property
     def intra_op_threads(self) -> int:
@@ -96,6 +101,7 @@ def parse(arguments: Sequence[str] | None = None) -> Flags:
         if word.startswith("--") and name in UNSUPPORTED:
             parser.error(f"--{name} is not supported here: leave it out, or start TensorFlow's own")
     given = vars(parser.parse_args(words))
+    given["without_effect"] = tuple(name for name in WITHOUT_EFFECT if given.pop(name) is not None)
     if given.pop("version"):
         print(
             f"TensorFlow ModelServer: {metadata.version('tensorflow-serving-api')} (embedded)\n"
@@ -184,9 +190,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     switch("enable_grpc_healthcheck_service", False, "offer gRPC's health service")
     switch("prefer_tflite_model", False, "load model.tflite where a version has one")
+    add(
+        "num_tflite_interpreters_per_pool",
+        _count,
+        1,
+        "requests of a TensorFlow Lite model that run at a time",
+    )
     add("tensorflow_session_parallelism", _whole, 0, "both of the next two; 0 = a thread a core")
     add("tensorflow_intra_op_parallelism", _whole, 0, "threads for one operation of a model")
     add("tensorflow_inter_op_parallelism", _whole, 0, "operations of a model that run at a time")
+    switch("rest_api_enable_cors_support", False, "let web pages of any origin ask by REST")
+    add("saved_model_tags", _tags, ("serve",), "tags of the meta graph to load, with commas")
+    switch(
+        "enable_signature_method_name_check",
+        False,
+        "refuse a signature whose method name does not fit the request",
+    )
+    switch(
+        "enable_serialization_as_tensor_content",
+        False,
+        "answer numbers as raw bytes, tensor_content, instead of in float_val and its like",
+    )
+    add("tensorflow_session_config_file", str, "", "a text protobuf ConfigProto of sessions")
+    for name in WITHOUT_EFFECT:
+        parser.add_argument(f"--{name}", nargs="?", const="", help="accepted, without effect")
     switch("version", False, "print the version and exit")
     return parser
 
@@ -210,6 +237,10 @@ def _whole(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"{number} is below 0")
     return number
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
 
 
 def _seconds(text: str) -> float:

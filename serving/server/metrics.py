@@ -3,6 +3,7 @@
 import threading
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Sequence
 
 DEFAULT_PATH = "/monitoring/prometheus/metrics"
 """Where Prometheus finds them, unless the monitoring config names another path."""
@@ -10,8 +11,12 @@ DEFAULT_PATH = "/monitoring/prometheus/metrics"
 BUCKETS = tuple(10 * 1.8**power for power in range(32))
 """Upper limits in microseconds: 10 us to some 20 minutes."""
 
+EXAMPLE_BUCKETS = tuple(float(2**power) for power in range(14))
+"""Upper limits in examples a request: 1 to 8192."""
+
 _COUNT = ":tensorflow:serving:request_count"
 _EXAMPLES = ":tensorflow:serving:request_example_count_total"
+_EXAMPLE_COUNTS = ":tensorflow:serving:request_example_counts"
 _LATENCY = ":tensorflow:serving:request_latency"
 
 
@@ -22,6 +27,9 @@ class Metrics:
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, str], int] = defaultdict(int)
         self._examples: dict[str, int] = defaultdict(int)
+        self._example_counts: dict[str, _Histogram] = defaultdict(
+            lambda: _Histogram(EXAMPLE_BUCKETS)
+        )
         self._latencies: dict[tuple[str, str, str], _Histogram] = defaultdict(_Histogram)
 
     def count_request(
@@ -43,6 +51,7 @@ class Metrics:
             self._latencies[model, api, entrypoint].add(1e6 * seconds)
             if examples:
                 self._examples[model] += examples
+                self._example_counts[model].add(examples)
 
     def page(self) -> str:
         """All of it in Prometheus's text format."""
@@ -54,6 +63,9 @@ class Metrics:
             lines.append(f"# TYPE {_EXAMPLES} counter")
             for model, count in sorted(self._examples.items()):
                 lines.append(f"{_EXAMPLES}{{{_labels(model=model)}}} {count}")
+            lines.append(f"# TYPE {_EXAMPLE_COUNTS} histogram")
+            for model, histogram in sorted(self._example_counts.items()):
+                lines += histogram.lines(_EXAMPLE_COUNTS, _labels(model=model))
             lines.append(f"# TYPE {_LATENCY} histogram")
             for (model, api, entrypoint), histogram in sorted(self._latencies.items()):
                 labels = _labels(model_name=model, API=api, entrypoint=entrypoint)
@@ -62,18 +74,19 @@ class Metrics:
 
 
 class _Histogram:
-    def __init__(self) -> None:
-        self._counts = [0] * (len(BUCKETS) + 1)
+    def __init__(self, buckets: Sequence[float] = BUCKETS) -> None:
+        self._buckets = buckets
+        self._counts = [0] * (len(buckets) + 1)
         self._sum = 0.0
 
     def add(self, value: float) -> None:
-        self._counts[bisect_left(BUCKETS, value)] += 1
+        self._counts[bisect_left(self._buckets, value)] += 1
         self._sum += value
 
     def lines(self, name: str, labels: str) -> list[str]:
         lines = []
         total = 0
-        for limit, count in zip((*BUCKETS, "+Inf"), self._counts, strict=True):
+        for limit, count in zip((*self._buckets, "+Inf"), self._counts, strict=True):
             total += count
             edge = limit if isinstance(limit, str) else f"{limit:g}"
             lines.append(f'{name}_bucket{{{labels},le="{edge}"}} {total}')

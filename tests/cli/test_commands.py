@@ -173,7 +173,10 @@ def test_sort_makes_a_pile_for_each_verdict(tmp_path, monkeypatch, more):
 
 
 class FaceServer:
-    """A model server whose face_detector finds two faces; character_cnn remembers what it gets."""
+    """A model server whose face_detector finds two faces, in one picture none; it remembers what
+    it was asked."""
+
+    empty = b""
 
     def __init__(self, address: str) -> None:
         self.asked: list[tuple[str, tuple[int, ...]]] = []
@@ -191,7 +194,8 @@ class FaceServer:
             boxes = np.zeros((1, 4, 4), np.float32)
             boxes[0, :2] = [(60.2, 10, 30, 30), (5, 20, 48.4, 48)]
             scores = np.array([[0.9, 0.8, 0, 0]], np.float32)
-            outputs = {"boxes": boxes, "scores": scores, "count": np.array([2], np.int32)}
+            found = 0 if images[0] == FaceServer.empty else 2
+            outputs = {"boxes": boxes, "scores": scores, "count": np.array([found], np.int32)}
         elif model == "character_embedding":
             classes = np.array([[b"aki", b"beni", b"unknown"]], object)
             outputs = {"scores": np.array([[0.04, 0.06, 0.9]], np.float32), "classes": classes}
@@ -233,3 +237,14 @@ def test_of_nobody_known_the_nearest_are_named(face_server):
     assert answer["verdict"] == "unknown" and list(answer["scores"]) == ["unknown", "beni"]
     table = runner.invoke(main.app, words).output
     assert "unknown" in table and "beni" in table and "aki" not in table
+
+
+def test_no_face_means_no_name(face_server, monkeypatch):
+    monkeypatch.setattr(FaceServer, "empty", face_server.read_bytes())
+    words = ["predict", "character_cnn", str(face_server)]
+    (answer,) = json.loads(runner.invoke(main.app, [*words, "--json"]).output)
+    assert answer["verdict"] == "no face found" and answer["scores"] == {}
+    assert [model for model, _ in FaceServer.last.asked] == ["face_detector"]
+    assert "no face found" in runner.invoke(main.app, words).output
+    (answer,) = json.loads(runner.invoke(main.app, [*words, "--json", "--whole"]).output)
+    assert answer["scores"] == pytest.approx({"aki": 0.7, "beni": 0.3}, abs=1e-6)

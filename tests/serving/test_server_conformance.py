@@ -20,6 +20,7 @@ from serving.protos import (
     tensor_pb2,
     types_pb2,
 )
+from serving.server.status import StatusError
 from serving.tensors import to_array, to_proto
 
 from .model_server import Repository, Server, model_config
@@ -189,3 +190,60 @@ def test_bfloat16_in_messages(stub: Any) -> None:
     proto.tensor_shape.dim.add().size = 2
     answer = stub.Predict(request("types", "bfloat16", x=proto)).outputs["y"]
     assert (answer.dtype, list(answer.half_val)) == (types_pb2.DT_BFLOAT16, bits)
+
+
+def get(port: int, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    line.request(method, path)
+    response = line.getresponse()
+    text = response.read()
+    line.close()
+    return response.status, dict(response.getheaders()), text
+
+
+def test_flags_that_change_how_it_answers(saved_models: Path, tmp_path: Path) -> None:
+    """Raw bytes, other origins, method names, a session's config; and one without effect."""
+    version = Repository(saved_models, tmp_path / "half").add(1, "half_plus_2")
+    model = saved_model_pb2.SavedModel.FromString((version / "saved_model.pb").read_bytes())
+    model.meta_graphs[0].signature_def["small"].method_name = "nonsense"
+    (version / "saved_model.pb").write_bytes(model.SerializeToString())
+    (tmp_path / "session").write_text("intra_op_parallelism_threads: 1")
+    flags = (
+        "--model_name=half",
+        f"--model_base_path={tmp_path / 'half'}",
+        "--rest_api_enable_cors_support",
+        "--enable_serialization_as_tensor_content=true",
+        "--enable_signature_method_name_check=true",
+        "--saved_model_tags=serve",
+        f"--tensorflow_session_config_file={tmp_path / 'session'}",
+        "--flush_filesystem_caches=false",
+    )
+    with Server(tmp_path, *flags) as server, grpc.insecure_channel(server.address) as channel:
+        assert "Without effect here: --flush_filesystem_caches" in server.log.read_text()
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        answer = stub.Predict(request("half", x=to_proto(np.float32([2])))).outputs["y"]
+        assert answer.tensor_content == np.float32([3]).tobytes()
+        assert not answer.float_val
+        with pytest.raises(grpc.RpcError, match="method_name to be one of") as refusal:
+            stub.Predict(request("half", "small", x=to_proto(np.float32([2]))))
+        assert refusal.value.code() == grpc.StatusCode.INTERNAL
+        for path, method in (("/v1/models/half", "GET"), ("/v1/models/half:predict", "OPTIONS")):
+            status, headers, _ = get(server.rest_port, path, method)
+            assert status == 200
+            assert headers["access-control-allow-origin"] == "*"
+
+
+def test_tags_that_no_graph_has(saved_models: Path, tmp_path: Path) -> None:
+    from serving.server.runtime.saved_model import SavedModelOptions, load
+
+    with pytest.raises(StatusError, match=r"matching supplied tags: \{ serve gpu \}"):
+        load(saved_models / "half_plus_1", SavedModelOptions(("serve", "gpu")))
+
+
+def test_what_is_served_and_whether_it_is_ready(server: Server, served: Path) -> None:
+    """Beyond the real server's paths."""
+    status, _, text = get(server.rest_port, "/v1/models")
+    assert status == 200
+    assert {"name": "types", "version": "1"} in json.loads(text)["models"]
+    assert get(server.rest_port, "/v1/ready")[0] == 200
+    assert get(server.rest_port, "/v1/models/half", "OPTIONS")[0] == 400

@@ -1,6 +1,7 @@
 """From a folder to a servable: which file is taken, and its warm-up."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,22 @@ def test_lite_is_taken_where_it_is_preferred_or_alone(
     (tmp_path / "lite" / "model.tflite").write_bytes(b"rubbish")
     with pytest.raises(StatusError, match="is no TensorFlow Lite model"):
         load(tmp_path / "lite")
+
+
+def test_interpreters_side_by_side(saved_models: Path, tmp_path: Path) -> None:
+    """Four requests of different sizes at a time, on two interpreters."""
+    from .tiny_models import save_lite
+
+    save_lite(tmp_path / "lite", saved_models / "half_plus_3")
+    servable = load(tmp_path / "lite", tflite_interpreters=2)
+
+    def ask(size: int) -> bool:
+        x = np.arange(size, dtype=np.float32)
+        found = servable.run("", {"x": x}, ["y"], NO_DEADLINE, NO_BUDGET.hold())["y"]
+        return bool((found == x / 2 + 3).all())
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(ask, [1, 7, 100, 3] * 50))
 
 
 def test_warm_up_may_be_off(version: Path) -> None:
@@ -126,7 +143,7 @@ def test_what_a_signature_may_take_and_give(tmp_path: Path) -> None:
     tf.saved_model.save(module, str(tmp_path / "m"), signatures=signatures)
     (tmp_path / "words").unlink()
 
-    _, loaded = saved_model.load(tmp_path / "m")
+    _, loaded = saved_model.load(tmp_path / "m", saved_model.SavedModelOptions())
     for kind in kinds:
         for values in ([0, 1], []):
             x = np.array(values).astype(kind.as_numpy_dtype)

@@ -230,6 +230,8 @@ def test_metrics(everything: Everything, stub: Any) -> None:
     assert "nobody" not in page.decode(), "the page must not grow with what anybody asks for"
     examples = ":tensorflow:serving:request_example_count_total"
     assert metrics[f'{examples}{{model="examples"}}'] == "3"
+    counts = ":tensorflow:serving:request_example_counts_count"
+    assert int(metrics[f'{counts}{{model="examples"}}']) >= 1
     latency = ':tensorflow:serving:request_latency_{}{{model_name="{}",API="{}",entrypoint="{}"'
     assert metrics[latency.format("count", "examples", "Classify", "REST") + "}"] == "1"
     buckets = [

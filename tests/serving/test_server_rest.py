@@ -185,7 +185,6 @@ def test_nested_deep(rest: Any, depth: int, shape: str, model: str) -> None:
         ("/v1/models/pictures:predict", {"inputs": [{"b64": "?"}]}, 400, "not base64"),
         ("/v1/models/pictures:predict", {"inputs": [{"b65": ""}]}, 400, "b64"),
         ("/v1/models/pictures:predict", {"inputs": [["a"], "b"]}, 400, "Expecting shape"),
-        ("/v1/models", None, 400, "Missing model name"),
         ("/v1/models/half/versions/99999999999999999999", None, 400, "to numeric"),
         ("/elsewhere", None, 404, "nothing is at /elsewhere"),
         ("/v1/models/no", None, 404, "Could not find any versions of model no"),

@@ -147,9 +147,10 @@ def test_boxes_scale_with_the_picture(find):
     assert np.allclose(large[0, :4] / 3, small[0, :4], atol=0.12 * drawn.faces[0][2])
 
 
-@pytest.mark.parametrize("source", list(photos.SOURCES)[:6])
-def test_photographs_have_no_drawn_face(find, source):
-    assert len(find(photos.read_source(source))) == 0
+def test_photographs_have_no_drawn_face(find):
+    """But for two: the portrait of a woman, and coins with heads struck on them."""
+    shown = {source for source in photos.SOURCES if len(find(photos.read_source(source)))}
+    assert shown <= {"coins", "hopper"}
 
 
 @settings(max_examples=12)

@@ -12,7 +12,7 @@ from stages import clean, facecrop
 
 @pytest.fixture
 def cleaned(project):
-    params = project.configure({"facecrop": {"detector": "auto"}})
+    params = project.configure({"facecrop": {"detector": "classic"}})
     clean.run(params)
     return project
 
@@ -54,3 +54,12 @@ def test_pictures_that_are_faces_already(cleaned):
 def test_a_cascade_that_is_not_there(cleaned):
     with pytest.raises(UserError, match=r"no cascade at missing\.xml"):
         facecrop.run(cleaned.configure({"facecrop": {"cascade": "missing.xml"}}))
+
+
+def test_our_own_detector_is_the_default_and_needs_its_settings(cleaned):
+    params = cleaned.configure({"facecrop": {"detector": "auto"}})
+    with pytest.raises(UserError, match="no face found in any picture of aki, beni"):
+        facecrop.run(params)  # flat shapes have none
+    broken = params.model_copy(update={"train": {}})
+    with pytest.raises(UserError, match=r"needs train\.face_detector in params\.yaml"):
+        facecrop.face_finder(broken)

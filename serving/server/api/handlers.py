@@ -135,6 +135,14 @@ class Handlers:
         """Input name to `TensorInfo` of a signature: JSON does not say what type a tensor has."""
         return self._manager.find(spec).input_infos(spec.signature_name)
 
+    def available(self) -> list[tuple[str, int]]:
+        """Name and version of all that is served, sorted."""
+        return self._manager.available()
+
+    def is_ready(self) -> bool:
+        """Whether the first loads are done."""
+        return self._manager.first_config_applied
+
     def metrics_page(self) -> str:
         """All metrics, of all APIs, in Prometheus's text format."""
         return self._metrics.page()

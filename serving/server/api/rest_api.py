@@ -19,11 +19,15 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.server.api.handlers import Handlers
+from serving.server.api.rest_cors import Cors
 from serving.server.api.rest_endpoints import RestEndpoints
 from serving.server.api.rest_protocol import Arrivals
 from serving.server.api.rest_runner import AsyncEndpoint, Runner
 from serving.server.byte_budget import ByteBudget
 from serving.server.status import StatusError, invalid
+
+READY = "/v1/ready"
+"""Answers 200 once the first loads are done, 503 before: this server's own URL."""
 
 METHODS = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"]
 """Methods that are refused in JSON where no route has them."""
@@ -53,11 +57,13 @@ class Options:
         threads: requests that run at a time.
         timeout_seconds: how long a request may take to arrive, to be answered, to be read.
         metrics_path: where Prometheus finds the metrics; None for nowhere.
+        cors: whether pages of other origins may ask.
     """
 
     threads: int
     timeout_seconds: float = 30.0
     metrics_path: str | None = None
+    cors: bool = False
 
 
 class RestServer:
@@ -107,12 +113,17 @@ def application(handlers: Handlers, options: Options, budget: ByteBudget) -> Sta
     async def metrics(request: Request, body: bytearray) -> Response:
         return Response(handlers.metrics_page(), media_type="text/plain")
 
+    async def ready(request: Request, body: bytearray) -> Response:
+        return Response(status_code=200 if handlers.is_ready() else 503)
+
     routes: list[BaseRoute] = [
         _ApiRoute("GET", model, answer(endpoints.status)),
         _ApiRoute("GET", model + "/metadata", answer(endpoints.metadata)),
         _ApiRoute("POST", model + ":predict", answer(endpoints.predict)),
         _ApiRoute("POST", model + ":classify", answer(endpoints.classify)),
         _ApiRoute("POST", model + ":regress", answer(endpoints.regress)),
+        _ApiRoute("GET", "/v1/models", answer(endpoints.models)),
+        Route(READY, runner.limited(ready), methods=["GET"]),
         Route("/{path:path}", runner.limited(_no_such_path), methods=METHODS),
     ]
     if options.metrics_path and options.metrics_path.startswith("/"):
@@ -120,7 +131,7 @@ def application(handlers: Handlers, options: Options, budget: ByteBudget) -> Sta
         routes.insert(0, _ApiRoute("GET", path, endpoint, ignore_case=False))
     return Starlette(
         routes=routes,
-        middleware=[Middleware(_PathAsSent)],
+        middleware=[*([Middleware(Cors)] if options.cors else []), Middleware(_PathAsSent)],
         exception_handlers={StatusError: _refuse},
     )
 
@@ -170,8 +181,6 @@ register_url_convertor("model_spec", _ModelSpecConvertor())
 
 async def _no_such_path(request: Request, body: bytearray) -> Response:
     path: str = request.scope["path"]
-    if request.method == "GET" and path.lower().rstrip("/") == "/v1/models":
-        raise invalid("Missing model name in request.")
     if not path.lower().startswith("/v1/"):
         raise StatusError(grpc.StatusCode.NOT_FOUND, f"nothing is at {path}")
     raise invalid(f"Malformed request: {request.method} {path}")

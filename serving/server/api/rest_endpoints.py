@@ -21,7 +21,7 @@ from serving.server.api.handlers import Handlers
 from serving.server.byte_budget import Hold
 from serving.server.deadline import Deadline
 from serving.server.status import StatusError, invalid, one_line
-from serving.tensors import to_array, to_proto
+from serving.tensors import fill_proto, to_array
 
 JsonObject = dict[str, Any]
 
@@ -76,7 +76,7 @@ class RestEndpoints:
         inputs, by_row = json_tensor.inputs(query, self._handlers.input_infos(request.spec))
         message = predict_pb2.PredictRequest(model_spec=request.spec)
         for name, array in inputs.items():
-            message.inputs[name].CopyFrom(to_proto(array))
+            fill_proto(message.inputs[name], array)
         response = self._handlers.predict(message, request.deadline)
         outputs = {name: to_array(proto) for name, proto in sorted(response.outputs.items())}
         return json_tensor.rows(outputs) if by_row else json_tensor.columns(outputs)
@@ -101,6 +101,16 @@ class RestEndpoints:
         """The state of the versions of a model."""
         message = get_model_status_pb2.GetModelStatusRequest(model_spec=request.spec)
         return _as_dict(self._handlers.get_model_status(message, request.deadline))
+
+    def models(self, request: ModelRequest) -> JsonObject:
+        """What is served: this server's own list; the real one has none."""
+        request.deadline.check()
+        return {
+            "models": [
+                {"name": name, "version": str(version)}
+                for name, version in self._handlers.available()
+            ]
+        }
 
     def metadata(self, request: ModelRequest) -> JsonObject:
         """The signatures of a model."""

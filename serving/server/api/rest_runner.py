@@ -69,7 +69,7 @@ class Runner:
 
         async def run(request: Request, body: bytearray) -> Response:
             deadline = Deadline(time.monotonic() + self._timeout_seconds)
-            spec = _model_spec(request.path_params["spec"])
+            spec = _model_spec(request.path_params.get("spec", ""))
             is_gzip = "gzip" in request.headers.get("content-encoding", "")
             hold = self._budget.hold()
             hold.add(len(body))

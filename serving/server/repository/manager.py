@@ -35,6 +35,9 @@ class Manager:
         allow_labels_for_unavailable: let a label that is new name a version that is not available.
         retries: how often a poll tries a version again that has failed.
         retry_seconds: time between two such tries.
+
+    Attributes:
+        first_config_applied: whether the loads of the first config are done.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class Manager:
         self._states: Mapping[str, Mapping[int, LoadStatus]] = MappingProxyType({})
         self._configs: dict[str, model_server_config_pb2.ModelConfig] = {}
         self._failures = LoadFailures(retries, retry_seconds)
-        self._first_config_applied = False
+        self.first_config_applied = False
         self._warned: dict[str, str] = {}
         self._folders: dict[str, dict[int, Path]] = {}  # of the versions that are loaded
 
@@ -69,7 +72,7 @@ class Manager:
         try:
             return self._find(spec)
         except StatusError:
-            if self._first_config_applied:
+            if self.first_config_applied:
                 raise
             message = f"{spec.name} is not available: the server is still loading its models"
             raise StatusError(grpc.StatusCode.UNAVAILABLE, message) from None
@@ -148,7 +151,7 @@ class Manager:
             self._configs = {model.name: model for model in config.model_config_list.config}
             self._failures.clear()  # somebody asked for it, so failed versions are tried again
             problems = self._reconcile()
-            self._first_config_applied = True
+            self.first_config_applied = True
             if problems.labels and not keep_trying:
                 for name, model in self._configs.items():
                     model.version_labels.clear()

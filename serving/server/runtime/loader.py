@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from serving.server.deadline import NO_DEADLINE, Deadline
 from serving.server.runtime import saved_model, tflite_model
 from serving.server.runtime.batching import Batcher
 from serving.server.runtime.model_files import SAVED_MODEL_FILES, TFLITE_FILE, WARMUP_FILE
-from serving.server.runtime.servable import Servable
+from serving.server.runtime.saved_model import SavedModelOptions
+from serving.server.runtime.servable import PredictOptions, Servable
 from serving.server.status import StatusError, invalid
 
 log = logging.getLogger(__name__)
@@ -32,11 +33,17 @@ class Loader:
         batcher: runs the requests of one signature together; None runs each alone.
         warm_up: how often to replay each of the warm-up requests in a version's folder.
         prefer_tflite: load `model.tflite` where a folder has a SavedModel too.
+        saved_model: which graph of a SavedModel to load, and how to run it.
+        predict: how to answer.
+        tflite_interpreters: requests of a TensorFlow Lite model that run at a time.
     """
 
     batcher: Batcher | None = None
     warm_up: int = 1
     prefer_tflite: bool = False
+    saved_model: SavedModelOptions = field(default_factory=SavedModelOptions)
+    predict: PredictOptions = field(default_factory=PredictOptions)
+    tflite_interpreters: int = 1
 
     def __call__(self, name: str, version: int, folder: Path) -> Servable:
         """The servable in `folder`.
@@ -47,10 +54,10 @@ class Loader:
         lite = folder / TFLITE_FILE
         saved = any((folder / file).is_file() for file in SAVED_MODEL_FILES)
         if lite.is_file() and (self.prefer_tflite or not saved):
-            definitions, signatures = tflite_model.load(lite)
+            definitions, signatures = tflite_model.load(lite, self.tflite_interpreters)
         else:
-            definitions, signatures = saved_model.load(folder)
-        servable = Servable(name, version, definitions, signatures, self.batcher)
+            definitions, signatures = saved_model.load(folder, self.saved_model)
+        servable = Servable(name, version, definitions, signatures, self.batcher, self.predict)
         if self.warm_up > 0:
             self._warm_up(servable, folder / WARMUP_FILE)
         return servable

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from serving.server.runtime.signature import Signature
 from serving.server.status import CODES, StatusError, graph_error
 from serving.tensors import Array
 
-TAGS = [tf.saved_model.SERVING]
 TENSORFLOW_ERRORS = (tf.errors.OpError, UnicodeDecodeError)
 """What TensorFlow raises; the latter where its message repeats bytes that are not UTF-8."""
 
@@ -33,6 +33,20 @@ LOOPS = {"While", "StatelessWhile", "NextIteration", "For", "MapDefun", "ReduceD
 """Operations that run others any number of times."""
 
 MAX_TIMEOUT_MS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class SavedModelOptions:
+    """Which graph of a SavedModel to load, and how to run it.
+
+    Attributes:
+        tags: of the `MetaGraphDef`, all of them.
+        session_config: `ConfigProto` of sessions; None for the number of threads as
+            `prepare_devices` set it, and memory of GPUs that grows.
+    """
+
+    tags: tuple[str, ...] = (tf.saved_model.SERVING,)
+    session_config: Any = None
 
 
 def prepare_devices(intra_op_threads: int, inter_op_threads: int) -> None:
@@ -48,16 +62,18 @@ def prepare_devices(intra_op_threads: int, inter_op_threads: int) -> None:
         tf.config.experimental.set_memory_growth(gpu, True)
 
 
-def load(folder: Path) -> tuple[dict[str, meta_graph_pb2.SignatureDef], dict[str, Signature]]:
+def load(
+    folder: Path, options: SavedModelOptions
+) -> tuple[dict[str, meta_graph_pb2.SignatureDef], dict[str, Signature]]:
     """Name to `SignatureDef` of all that the file has, and those that can be run.
 
     Raises:
         StatusError: the folder cannot be loaded.
     """
-    meta_graph = _meta_graph(folder)
+    meta_graph = _meta_graph(folder, options.tags)
     definitions = dict(meta_graph.signature_def)
     try:
-        session = _session(folder)
+        session = _session(folder, options)
     except TENSORFLOW_ERRORS as error:
         raise _status_error(error) from None
     small = _is_small(meta_graph.graph_def)
@@ -138,9 +154,9 @@ def _is_small(graph: Any) -> bool:
     return len(nodes) <= SMALL_GRAPH and not any(node.op in LOOPS for node in nodes)
 
 
-def _session(folder: Path) -> tf.compat.v1.Session:
+def _session(folder: Path, options: SavedModelOptions) -> tf.compat.v1.Session:
     """A session with the model in it; it is closed when nothing refers to it any more."""
-    config = tf.compat.v1.ConfigProto(
+    config = options.session_config or tf.compat.v1.ConfigProto(
         gpu_options=tf.compat.v1.GPUOptions(allow_growth=True),
         intra_op_parallelism_threads=tf.config.threading.get_intra_op_parallelism_threads(),
         inter_op_parallelism_threads=tf.config.threading.get_inter_op_parallelism_threads(),
@@ -148,7 +164,7 @@ def _session(folder: Path) -> tf.compat.v1.Session:
     graph = tf.Graph()
     session = tf.compat.v1.Session(graph=graph, config=config)
     with graph.as_default():
-        tf.compat.v1.saved_model.load(session, TAGS, str(folder))
+        tf.compat.v1.saved_model.load(session, options.tags, str(folder))
     graph.finalize()
     return session
 
@@ -158,8 +174,8 @@ def _array(value: Any) -> Array:
     return np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
 
 
-def _meta_graph(folder: Path) -> meta_graph_pb2.MetaGraphDef:
-    """The `MetaGraphDef` in the file that is tagged for serving."""
+def _meta_graph(folder: Path, tags: tuple[str, ...]) -> meta_graph_pb2.MetaGraphDef:
+    """The `MetaGraphDef` in the file that has exactly these tags."""
     saved_model = saved_model_pb2.SavedModel()
     binary, text = (folder / name for name in SAVED_MODEL_FILES)
     if binary.is_file():
@@ -171,12 +187,11 @@ def _meta_graph(folder: Path) -> meta_graph_pb2.MetaGraphDef:
     else:
         text_format.Parse(text.read_text(encoding="utf-8"), saved_model)
     for meta_graph in saved_model.meta_graphs:
-        if tf.saved_model.SERVING in meta_graph.meta_info_def.tags:
+        if set(meta_graph.meta_info_def.tags) == set(tags):
             return meta_graph
     raise StatusError(
         grpc.StatusCode.NOT_FOUND,
-        "Could not find meta graph def matching supplied tags: "
-        f"{{ {tf.saved_model.SERVING} }} in {folder}",
+        f"Could not find meta graph def matching supplied tags: {{ {' '.join(tags)} }} in {folder}",
     )
 
 

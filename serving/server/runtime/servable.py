@@ -1,6 +1,7 @@
 """One loaded version of a model, and how it answers each kind of request."""
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import grpc
@@ -17,13 +18,32 @@ from serving.server.byte_budget import NO_BUDGET, Hold
 from serving.server.deadline import Deadline
 from serving.server.runtime import examples
 from serving.server.runtime.batching import Batcher
-from serving.server.runtime.signature import CLASSIFY, DEFAULT_SIGNATURE, REGRESS, Signature
+from serving.server.runtime.signature import (
+    CLASSIFY,
+    DEFAULT_SIGNATURE,
+    PREDICT,
+    REGRESS,
+    Signature,
+)
 from serving.server.status import StatusError, invalid
-from serving.tensors import Array, array_bytes, to_array, to_proto
+from serving.tensors import Array, array_bytes, fill_proto, to_array
 
 Result: TypeAlias = classification_pb2.ClassificationResult | regression_pb2.RegressionResult
 
 _BYTES_PER_PIXEL = 3  # of a decoded picture
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How requests are answered.
+
+    Attributes:
+        check_method_names: refuse signatures whose method name does not fit the request.
+        as_tensor_content: answer numbers as raw bytes.
+    """
+
+    check_method_names: bool = False
+    as_tensor_content: bool = False
 
 
 class Servable:
@@ -44,7 +64,9 @@ class Servable:
         signature_defs: Mapping[str, meta_graph_pb2.SignatureDef],
         signatures: Mapping[str, Signature],
         batcher: Batcher | None = None,
+        options: PredictOptions = PredictOptions(),
     ) -> None:
+        self._options = options
         self.name = name
         self.version = version
         self.signature_defs = signature_defs
@@ -92,13 +114,16 @@ class Servable:
                     invalid(f"tensor parsing error: input {name!r} is malformed: {error}")
                 ) from None
         key = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        if self._options.check_method_names and key in self._signatures:
+            self._check_method_name(key, "prediction", PREDICT, CLASSIFY, REGRESS)
         outputs = self.run(key, inputs, request.output_filter, deadline, hold)
         hold.add(sum(array.nbytes for array in outputs.values()))  # once more, in the message
         response = predict_pb2.PredictResponse()
         self._fill_spec(response.model_spec, key)
+        typed = not self._options.as_tensor_content
         for name, array in outputs.items():
             try:
-                response.outputs[name].CopyFrom(to_proto(array, typed=True))
+                fill_proto(response.outputs[name], array, typed)
             except ValueError as error:  # complex numbers
                 message = f"output {name!r} is not supported: {error}"
                 raise self._named(StatusError(grpc.StatusCode.UNIMPLEMENTED, message)) from None
@@ -193,11 +218,22 @@ class Servable:
         if method not in checks:
             message = f"Unsupported signature method_name: {method}"
             raise StatusError(grpc.StatusCode.UNIMPLEMENTED, message)
+        if self._options.check_method_names:
+            self._check_method_name(key, method.rpartition("/")[2], method)
         try:
             checks[method](self._signatures[key])
         except StatusError as error:
             raise self._named(error) from None
         return self._signatures[key]
+
+    def _check_method_name(self, key: str, kind: str, *expected: str) -> None:
+        name = self._signatures[key].definition.method_name
+        if name not in expected:
+            message = (
+                f"Expected {kind} signature method_name to be one of {{{', '.join(expected)}}}"
+            )
+            error = StatusError(grpc.StatusCode.INTERNAL, f"{message}. Was: {name}")
+            raise self._named(error)
 
     def _fill_result(
         self,

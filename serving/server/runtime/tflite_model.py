@@ -1,9 +1,10 @@
 """A TensorFlow Lite model's signatures: `model.tflite` in a version's folder."""
 
+import queue
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import numpy as np
@@ -15,27 +16,45 @@ from serving.server.runtime.signature import DEFAULT_SIGNATURE, PREDICT, Signatu
 from serving.server.status import StatusError, graph_error, invalid
 from serving.tensors import Array
 
+Pool: TypeAlias = "queue.LifoQueue[dict[str, Any]]"
+"""The interpreters that no request uses, each as its signatures' runners."""
 
-def load(file: Path) -> tuple[dict[str, meta_graph_pb2.SignatureDef], dict[str, Signature]]:
+
+def load(
+    file: Path, interpreters: int = 1
+) -> tuple[dict[str, meta_graph_pb2.SignatureDef], dict[str, Signature]]:
     """Name to `SignatureDef`, and the signatures; a model without any has one of all its tensors.
+
+    Args:
+        file: of the model.
+        interpreters: requests that run at a time, each with a copy of the model's tensors.
 
     Raises:
         StatusError: the file cannot be loaded.
     """
+    pool: Pool = queue.LifoQueue()
+    for _ in range(interpreters):
+        pool.put(_signature_runners(file))
+    runners = pool.queue[0]
+    signatures = {
+        name: _signature(name, _Runner(name, runner, pool)) for name, runner in runners.items()
+    }
+    return {name: signature.definition for name, signature in signatures.items()}, signatures
+
+
+def _signature_runners(file: Path) -> dict[str, Any]:
+    """Signature name to what runs it, of a new interpreter."""
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
     try:
-        interpreter = tf.lite.Interpreter(model_path=str(file))
+        interpreter = tf.lite.Interpreter(model_path=str(file), num_threads=threads or None)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         message = f"{file} is no TensorFlow Lite model: {error}"
         raise StatusError(grpc.StatusCode.INVALID_ARGUMENT, message) from None
-    lock = threading.Lock()  # an interpreter has one set of tensors
-    runners: dict[str, _Runner] = {
-        name: _Runner(interpreter.get_signature_runner(name), lock)
-        for name in interpreter.get_signature_list()
-    }
-    runners = runners or {DEFAULT_SIGNATURE: _Runner(_WholeModel(interpreter), lock)}
-    signatures = {name: _signature(name, runner) for name, runner in runners.items()}
-    return {name: signature.definition for name, signature in signatures.items()}, signatures
+    names = interpreter.get_signature_list()
+    if not names:
+        return {DEFAULT_SIGNATURE: _WholeModel(interpreter)}
+    return {name: interpreter.get_signature_runner(name) for name in names}
 
 
 class _WholeModel:
@@ -65,24 +84,26 @@ class _WholeModel:
 
 
 class _Runner:
-    """Runs one signature at a time; the batch dimension may change from call to call."""
+    """Runs one signature; the batch dimension may change from call to call."""
 
-    def __init__(self, runner: Any, lock: threading.Lock) -> None:
+    def __init__(self, name: str, runner: Any, pool: Pool) -> None:
         self.inputs: Mapping[str, Any] = runner.get_input_details()
         self.outputs: Mapping[str, Any] = runner.get_output_details()
-        self._runner = runner
-        self._lock = lock
+        self._name = name
+        self._pool = pool
 
     def __call__(self, inputs: Mapping[str, Array], deadline: Deadline) -> dict[str, Array]:
-        """The answer; the deadline ends the wait for the interpreter, which cannot be stopped."""
-        if not self._lock.acquire(timeout=min(deadline.seconds_left, threading.TIMEOUT_MAX)):
-            raise deadline_passed()
+        """The answer; the deadline ends the wait for an interpreter, which cannot be stopped."""
         try:
-            answers: dict[str, Array] = self._runner(**inputs)
+            runners = self._pool.get(timeout=min(deadline.seconds_left, threading.TIMEOUT_MAX))
+        except queue.Empty:
+            raise deadline_passed() from None
+        try:
+            answers: dict[str, Array] = runners[self._name](**inputs)
         except (ValueError, RuntimeError) as error:
             raise invalid(graph_error(str(error))) from None
         finally:
-            self._lock.release()
+            self._pool.put(runners)
         return answers
 
 
