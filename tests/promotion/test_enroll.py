@@ -232,7 +232,7 @@ def test_five_pictures_of_somebody_nobody_trained_on(project):
             for number, picture in enumerate(pictures)
         ]
 
-    *cast, new, stranger = CAST[:6]
+    cast, new, strangers = CAST[:4], CAST[4], CAST[5:]
     params = project.configure({"facecrop": {"detector": "auto"}, "split": {"test": 0, "val": 0}})
     shutil.rmtree(project.raw / "characters")
     for design in cast:
@@ -247,8 +247,8 @@ def test_five_pictures_of_somebody_nobody_trained_on(project):
     assert made.tags["faces"] == "5" and not left_out
 
     def called(design: Design) -> list[str]:
-        """The names by which twelve further pictures' faces go."""
-        files = drawn(design, f"asked/{design.name}", 17)[5:]
+        """The names by which six further pictures' faces go."""
+        files = drawn(design, f"asked/{design.name}", 11)[5:]
         find = facecrop.face_finder(params)
         for file in files:
             face, _ = facecrop.largest_face(Path(file), find, "keep")
@@ -256,5 +256,6 @@ def test_five_pictures_of_somebody_nobody_trained_on(project):
         names, answers = scores(made, files)
         return [names[best] for best in answers.argmax(axis=1)]
 
-    assert called(new).count(new.name) >= 8
-    assert called(stranger).count("unknown") >= 6
+    assert called(new).count(new.name) >= 4
+    answers = [name for stranger in strangers for name in called(stranger)]
+    assert answers.count("unknown") >= 0.8 * len(answers)

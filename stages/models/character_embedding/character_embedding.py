@@ -100,7 +100,7 @@ class CharacterEmbedding(KerasClassifier[CharacterEmbeddingConfig]):
         """Train the encoder on the faces of train, stop by those of val; enroll all of train."""
         super().fit(splits, folder, checkpoint_dir, log)
         train = splits["train"]
-        trained = keras_files.load(folder)
+        trained = keras_files.load(folder, compile=False)
         encoder = keras.Model(trained.input, trained.layers[-1].input)
         both = mirrored(encoder)
         encoder = keras.Model(encoder.input, UnitLength()(both(encoder.input)))
