@@ -145,7 +145,8 @@ def vary(x: Tensor) -> Tensor:
     ]
     theta = torch.stack([torch.stack(row, 1) for row in rows], 1)
     grid = F.affine_grid(theta, [b, 3, SIDE, SIDE], align_corners=False)
-    x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    beside = "zeros" if torch.rand(()) < 0.3 else "border"
+    x = F.grid_sample(x, grid, padding_mode=beside, align_corners=False)
     x = sometimes(x.clamp(1e-4, 1) ** torch.exp(number(-0.5, 0.5)), 0.3)
     x = sometimes((x - 0.5) * number(0.65, 1.4) + 0.5 + number(-0.12, 0.12), 0.4)
     x = sometimes(grey(x) + (x - grey(x)) * number(0.3, 1.7), 0.35)
