@@ -11,6 +11,8 @@ from cli.options import SERVER, Server
 if TYPE_CHECKING:
     from serving.client import Client, Prediction
 
+UNKNOWN = "unknown"  # what a model answers that knows that it knows nobody
+
 
 def predict(
     model: Annotated[str, typer.Argument(help="A served model, such as photo_compact.")],
@@ -69,6 +71,7 @@ def _content(answer: "Prediction", top: int) -> dict[str, Any]:
             ]
         }
     best = answer.classifications()[0]
+    top += best.name == UNKNOWN  # of nobody known, as many of the nearest names
     scores = dict(zip(best.names[:top], best.scores[:top], strict=True))
     return {"verdict": best.verdict, "scores": scores}
 

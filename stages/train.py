@@ -29,12 +29,18 @@ COMMON = Path("stages/models/common")
 
 
 def fit_key(model: str, params: Params) -> str:
-    """A digest of all that a fit depends on: parameters, manifest, code."""
+    """A digest of all that a fit depends on: parameters and files they name, manifest, the files
+    of the model's folder (code, released weights, what was left out) but its card.
+    """
     digest = hashlib.sha256(f"{params.seed} {params.train[model]!r}".encode())
     digest.update(manifest.manifest_path(params.dataset(model)).read_bytes())
     for folder in (COMMON, Path(params.model(model).code)):
-        for source in sorted(folder.rglob("*.py")):
-            digest.update(source.as_posix().encode() + source.read_bytes())
+        for source in sorted(folder.rglob("*")):
+            if source.is_file() and source.suffix not in (".md", ".pyc"):
+                digest.update(source.as_posix().encode() + source.read_bytes())
+    for value in params.train[model].values():
+        if isinstance(value, str) and Path(value).expanduser().is_file():
+            digest.update(Path(value).expanduser().read_bytes())
     return digest.hexdigest()
 
 

@@ -15,7 +15,7 @@ from serving.client import ServerDown, ServerError
 from serving.client.faces import DETECTOR
 
 TOP = 3  # names shown for each face
-UNSURE = "unsure"  # a verdict
+UNKNOWN, UNSURE = "unknown", "unsure"  # a name, and a verdict, that are no class
 
 
 def page() -> None:
@@ -102,7 +102,10 @@ def _who_is_it(picture: Picture, boxes: Sequence[Box], models: Sequence[str]) ->
                 height, width = face.shape[:2]
                 st.image(face, width=max(1, round(96 * min(1, width / height))))
                 with st.container():
-                    widgets.show_bars(f"Face {number}: {ranking[0][0]}", "", ranking[:TOP])
+                    name = ranking[0][0]
+                    # Of a face of nobody known, who is nearest: as many names as of others.
+                    shown = ranking[: TOP + (name == UNKNOWN)]
+                    widgets.show_bars(f"Face {number}: {name}", "", shown)
 
 
 if __name__ == "__main__":  # Streamlit runs this file where its address is the first to be opened

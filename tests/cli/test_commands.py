@@ -196,6 +196,9 @@ class FaceServer:
             scores = np.array([[0.9, 0.8, 0, 0]], np.float32)
             found = 0 if images[0] == FaceServer.empty else 2
             outputs = {"boxes": boxes, "scores": scores, "count": np.array([found], np.int32)}
+        elif model == "character_embedding":
+            classes = np.array([[b"aki", b"beni", b"unknown"]], object)
+            outputs = {"scores": np.array([[0.04, 0.06, 0.9]], np.float32), "classes": classes}
         else:
             classes = np.array([[b"aki", b"beni"]], object)
             outputs = {"scores": np.array([[0.7, 0.3]], np.float32), "classes": classes}
@@ -226,6 +229,14 @@ def test_character_models_get_the_faces_that_the_detector_finds(face_server):
     detector, *faces = FaceServer.last.asked
     assert detector == ("face_detector", (80, 120))
     assert faces == [("character_cnn", (56, 56)), ("character_cnn", (35, 34))]  # largest first
+
+
+def test_of_nobody_known_the_nearest_are_named(face_server):
+    words = ["predict", "character_embedding", str(face_server), "--top", "1"]
+    answer = json.loads(runner.invoke(main.app, [*words, "--json"]).output)[0]
+    assert answer["verdict"] == "unknown" and list(answer["scores"]) == ["unknown", "beni"]
+    table = runner.invoke(main.app, words).output
+    assert "unknown" in table and "beni" in table and "aki" not in table
 
 
 def test_no_face_means_no_name(face_server, monkeypatch):

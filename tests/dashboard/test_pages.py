@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from celflow import faces
 
-from .fake_model_server import FakeServer
+from .fake_model_server import CHARACTERS, FakeServer
 
 ROOT = Path(__file__).parents[2]
 TWO_FACES = [(5, 5, 24, 24), (40, 30, 30, 30)]  # the surest first
@@ -103,6 +103,15 @@ def test_each_face_has_its_crop_and_three_names(fake, picture):
     (crops,) = fake.received["character_cnn"]
     assert len(crops) == 2
     assert shown.count("Daiki") >= 2 and "Face 3" not in shown
+
+
+def test_of_nobody_known_the_three_nearest_are_named(fake, picture):
+    names = (*CHARACTERS, "unknown")
+    fake.models["character_cnn"] = (names, {1: [0.05, 0.01, 0.02, 0.0, 0.92]})
+    fake.faces = fake.faces[:1]
+    shown = text(opened(try_it, picture))
+    assert "Face 1: unknown" in shown and "92.0 %" in shown
+    assert [name in shown for name in CHARACTERS] == [True, True, True, False]
 
 
 def test_no_face_and_the_whole_picture_instead(fake, picture):

@@ -13,21 +13,24 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from PIL import Image
 from typer.testing import CliRunner
 
 from celflow import manifest, registry
 from celflow.errors import UserError
-from celflow.images import read_image
+from celflow.images import encode_png, read_image
 from celflow.params import load
 from cli import main
 from promotion import enroll, gate, served_folder, serving_config
-from stages import clean, facecrop, split
+from stages import clean, evaluate, export, facecrop, register, split, train
 from stages.models.character_embedding.cosine_layers import UnitLength
 from stages.models.character_embedding.gallery import Gallery, mean_directions
 from stages.models.character_embedding.recogniser import Encoder, Recogniser
 from stages.models.common.image_ops import resize
 from stages.models.common.mirrored import mirrored
 from stages.models.common.saved_model import write_saved_model
+from stages.sample.cast import CAST, Design
+from stages.sample.drawings import draw_illustration
 
 from ..serving.model_server import Server
 from ..stages.conftest import ROOT, encoded, flat_drawing, grainy_photo
@@ -215,3 +218,44 @@ def test_what_a_user_can_get_wrong_is_one_line(project, known):
 def test_nothing_registered_yet(project):
     failure = CliRunner().invoke(main.app, ["forget", "aki"]).exception
     assert isinstance(failure, UserError) and "run `dvc repro`" in str(failure)
+
+
+def test_five_pictures_of_somebody_nobody_trained_on(project):
+    """As on a fresh install: the released encoder and face detector, whole illustrations."""
+
+    def drawn(design: Design, folder: str, count: int) -> list[str]:
+        """Drawings of whom the encoder was not taught, in another folder than the project's."""
+        rng = np.random.default_rng([3, *map(ord, design.name)])
+        pictures = [draw_illustration(design, 300, 360, rng) for _ in range(count)]
+        return [
+            str(project.put(f"{folder}/{number}.png", Image.fromarray(picture)))
+            for number, picture in enumerate(pictures)
+        ]
+
+    cast, new, strangers = CAST[:4], CAST[4], CAST[5:]
+    params = project.configure({"facecrop": {"detector": "auto"}, "split": {"test": 0, "val": 0}})
+    shutil.rmtree(project.raw / "characters")
+    for design in cast:
+        drawn(design, f"characters/{design.name}", 6)
+    for stage in (clean, facecrop, split):
+        stage.run(params)
+    for stage in (train, evaluate, export, register):
+        stage.run(MODEL, params)
+    drawn(new, f"new/{new.name}", 5)
+    base = registry.with_alias(MODEL, registry.CHAMPION) or registry.versions(MODEL)[0]
+    made, left_out = enroll.enroll(new.name, project.raw / "new" / new.name, base, params)
+    assert made.tags["faces"] == "5" and not left_out
+
+    def called(design: Design) -> list[str]:
+        """The names by which six further pictures' faces go."""
+        files = drawn(design, f"asked/{design.name}", 11)[5:]
+        find = facecrop.face_finder(params)
+        for file in files:
+            face, _ = facecrop.largest_face(Path(file), find, "keep")
+            Path(file).write_bytes(encode_png(face))
+        names, answers = scores(made, files)
+        return [names[best] for best in answers.argmax(axis=1)]
+
+    assert called(new).count(new.name) >= 4
+    answers = [name for stranger in strangers for name in called(stranger)]
+    assert answers.count("unknown") >= 0.8 * len(answers)

@@ -166,6 +166,27 @@ def test_a_new_file_for_a_character_changes_the_fit_key(split_project):
     assert fit_key("character_cnn", changed) != fit_key("character_cnn", params)
 
 
+def test_weights_change_the_fit_key_and_a_card_does_not(split_project):
+    from stages.train import fit_key
+
+    def keys():
+        return fit_key("photo_compact", params), fit_key("colours", params)
+
+    weights, own = Path("ours.npz"), Path("stages/models/photo_compact")
+    weights.write_bytes(b"1")
+    own.mkdir(parents=True)
+    params = split_project.configure({"train": {"photo_compact": {"init": "ours.npz"}}})
+    before = keys()
+    weights.write_bytes(b"2")
+    second = keys()
+    (own / "released.npz").write_bytes(b"3")
+    third = keys()
+    (own / "card.md").write_text("a word")
+    assert keys() == third
+    assert len({before[0], second[0], third[0]}) == 3
+    assert before[1] == second[1] == third[1]
+
+
 def test_a_fit_that_fails_leaves_its_curve(split_project, monkeypatch):
     from stages import train
     from stages.models.character_cnn.character_cnn import CharacterCnn

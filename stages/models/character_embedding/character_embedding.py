@@ -17,12 +17,18 @@ import keras
 import numpy as np
 from keras import layers
 from pydantic import Field
-from sklearn.linear_model import LogisticRegression
 
+from celflow.errors import UserError
 from celflow.params import UserPath
 from stages.models.character_embedding import network
 from stages.models.character_embedding.cosine_layers import Cosines, MarginLoss, UnitLength
 from stages.models.character_embedding.gallery import Gallery, mean_directions
+from stages.models.character_embedding.known_curve import (
+    Asked,
+    known_curve,
+    left_out,
+    without_itself,
+)
 from stages.models.character_embedding.recogniser import Encoder, Recogniser
 from stages.models.character_embedding.recolour import TURNS, recoloured
 from stages.models.common import keras_files
@@ -35,8 +41,6 @@ from stages.models.common.mirrored import mirrored
 from stages.models.common.model import Log, Splits
 from stages.models.common.training_batches import Relabel
 from stages.models.common.training_loop import predict_on
-
-MIN_VALIDATION = 20  # faces; of fewer, a share of false alarms says nothing
 
 
 class CharacterEmbeddingConfig(NetworkConfig):
@@ -96,7 +100,7 @@ class CharacterEmbedding(KerasClassifier[CharacterEmbeddingConfig]):
     def fit(self, splits: Splits, folder: Path, checkpoint_dir: Path, log: Log) -> None:
         """Train the encoder on the faces of train, stop by those of val; enroll all of train."""
         super().fit(splits, folder, checkpoint_dir, log)
-        train, val = splits["train"], splits["val"]
+        train = splits["train"]
         trained = keras_files.load(folder)
         encoder = keras.Model(trained.input, trained.layers[-1].input)
         both = mirrored(encoder)
@@ -104,13 +108,36 @@ class CharacterEmbedding(KerasClassifier[CharacterEmbeddingConfig]):
         keras_files.save(encoder, folder / MODEL_FILE)
         faces = self._encode(folder, train.paths)
         encodings = mean_directions(faces, train.truth)
-        if len(val) >= MIN_VALIDATION:
-            cosines, truth = self._encode(folder, val.paths) @ encodings.T, val.truth
-        else:
-            cosines, truth = without_itself(faces, train.truth), train.truth
+        asked = self._asked(splits, folder, faces, encodings)
         config = self.config
-        slope, threshold = known_curve(cosines, truth, config.sharpness, config.false_alarms)
+        slope, threshold = known_curve(asked, config.sharpness, config.false_alarms)
         Gallery(train.labels, encodings, config.sharpness, slope, threshold).write(folder)
+
+    def _asked(
+        self, splits: Splits, folder: Path, faces: np.ndarray, gallery: np.ndarray
+    ) -> list[Asked]:
+        """What tells how near to its own character a face of a known one lies.
+
+        faces: encodings [N, D] of train. They tell it where the encoder has not learnt from them,
+        or where there is nothing else. gallery: their means, [C, D].
+
+        Raises:
+            UserError: nothing tells it.
+        """
+        train, val = splits["train"], splits["val"]
+        asked = []
+        if len(val):
+            asked.append(Asked(self._encode(folder, val.paths) @ gallery.T, val.truth))
+        if self.config.epochs == 0 or not len(val):
+            asked.append(without_itself(faces, train.truth))
+        if self.config.init == "released":
+            asked.append(left_out(np.median(np.bincount(train.truth))))
+        if not any(len(one.truth) for one in asked):
+            raise UserError(
+                f"train.{self.name}: no character has two pictures, which would tell known faces "
+                "from unknown ones; give more, or take init: released"
+            )
+        return asked
 
     def predict(self, folder: Path, paths: list[str]) -> np.ndarray:
         """float32 [N, C + 1]: scores of the labels, and of "unknown"."""
@@ -134,36 +161,3 @@ def recolour(
         return face, one
     turn = int(rng.integers(1, TURNS))
     return recoloured(face, turn), one + classes * turn
-
-
-def without_itself(encodings: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """float32 [N, C]: cosines of encodings [N, D] to the means of classes, to that of its own class
-    without itself; 0 where it is the only one.
-    """
-    sums = np.stack([encodings[truth == c].sum(axis=0) for c in range(truth.max() + 1)])
-    cosines = encodings @ (sums / np.linalg.norm(sums, axis=1, keepdims=True)).T
-    rest = sums[truth] - encodings
-    length = np.maximum(np.linalg.norm(rest, axis=1), 1e-6)
-    cosines[np.arange(len(truth)), truth] = np.sum(rest * encodings, axis=1) / length
-    return cosines.astype(np.float32)
-
-
-def known_curve(
-    cosines: np.ndarray, truth: np.ndarray, sharpness: float, false_alarms: float
-) -> tuple[float, float]:
-    """Slope and threshold of the curve that tells known faces from unknown ones.
-
-    Slope: every face [N, C] counts twice: as it is, and as somebody unknown, which it is to a
-    gallery without its own character. Threshold: such that the share `false_alarms` of the faces,
-    whose characters are all known, is answered with "unknown": that is where 1 - known exceeds
-    known * (share of the best name), `Gallery.scores`.
-    """
-    others = cosines.copy()
-    others[np.arange(len(truth)), truth] = -1
-    best = cosines.max(axis=1)
-    nearest = np.concatenate([best, others.max(axis=1)])
-    curve = LogisticRegression(C=1e3).fit(nearest[:, None], np.repeat([1, 0], len(truth)))
-    slope = max(1.0, float(curve.coef_[0, 0]))
-    share = 1 / np.exp(sharpness * (cosines - best[:, None])).sum(axis=1)
-    turning = best + np.log(share) / slope
-    return slope, float(np.quantile(turning, false_alarms))

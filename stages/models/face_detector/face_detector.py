@@ -64,7 +64,7 @@ class FaceDetector(Model[FaceDetectorConfig]):
 
     def predictor(self, folder: Path) -> FaceFinder:
         """The detector as a function of pictures: what is served."""
-        return finder(keras_files.load(folder, compile=False), self.config)
+        return finder(keras_files.load(folder), self.config)
 
     def measure(self, predictor: FaceFinder, splits: Splits) -> Report:
         """Metrics of the boxes in scenes of the test faces, and a sheet, worst scenes first.
@@ -78,7 +78,7 @@ class FaceDetector(Model[FaceDetectorConfig]):
 
     def export(self, folder: Path, labels: list[str]) -> ServedFaceDetector:
         """The detector, ready to be served."""
-        return ServedFaceDetector(keras_files.load(folder, compile=False), self.config)
+        return ServedFaceDetector(keras_files.load(folder), self.config)
 
 
 def judged(find: FaceFinder, examples: Examples, most: int, seed: int) -> list[Judged]:
