@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from celflow.errors import UserError
+from celflow.names import shown
 from serving.labels import LABELS
 
 VersionOption = Annotated[
@@ -34,14 +35,15 @@ def read(file: Path) -> bytes:
     Raises:
         UserError: the file can't be read, or is no picture.
     """
-    from celflow.images import BadImage, upright_bytes
+    from celflow.images import BadImage
+    from serving.client.pictures import sendable
 
     try:
-        return upright_bytes(file.read_bytes())
+        return sendable(file.read_bytes())
     except OSError as error:
-        raise UserError(f"{file}: {error.strerror or error}") from None
+        raise UserError(f"{shown(file)}: {error.strerror or error}") from None
     except BadImage as error:
-        raise UserError(f"{file}: {error}") from None
+        raise UserError(f"{shown(file)}: {error}") from None
 
 
 def takes_faces(model: str) -> bool:
