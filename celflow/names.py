@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def as_text(path: str | Path) -> str:
-    """A file's name for JSON and tables: bytes that are no UTF-8 stand as `\\xNN`."""
+    """A file's name for JSON and tables: bytes that are no UTF-8 are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

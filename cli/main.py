@@ -37,7 +37,9 @@ def _print_version(wanted: bool) -> None:
 def _options(
     version: Annotated[
         bool,
-        typer.Option("--version", help="Print it and stop.", callback=_print_version, is_eager=True),
+        typer.Option(
+            "--version", help="Print it and stop.", callback=_print_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """Serve, try and promote models for drawn pictures. To train them, run `dvc repro`."""

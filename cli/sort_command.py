@@ -175,7 +175,9 @@ def _job(
         raise UserError(f"no folder {shown(folder)}")
     inside, out = folder.resolve(), to.resolve()
     if out == inside or out in inside.parents:
-        raise UserError(f"{shown(to)} holds the folder that is to be sorted: name another with --to")
+        raise UserError(
+            f"{shown(to)} holds the folder that is to be sorted: name another with --to"
+        )
     if os.path.lexists(out) and not out.is_dir():
         raise UserError(f"{shown(to)} is no folder: name another with --to")
     return _Job(Plan(inside, out, model, mode), picture_files.version_or_label(version), config)
@@ -277,7 +279,10 @@ def _undo(to: Path, as_json: bool) -> None:
     back, stayed = undo(to.resolve())
     if as_json:
         output.print_json(
-            {"undone": back, "stayed": [{"file": as_text(f), "reason": r} for f, r in stayed.items()]}
+            {
+                "undone": back,
+                "stayed": [{"file": as_text(f), "reason": r} for f, r in stayed.items()],
+            }
         )
     else:
         output.print_left_out([f"{shown(name)} {reason}" for name, reason in stayed.items()])

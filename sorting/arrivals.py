@@ -52,6 +52,4 @@ def _counts(path: Path, folder: Path, out: Path) -> bool:
     if path.is_relative_to(out) or path.suffix.lower() in _UNFINISHED:
         return False
     inside = path.relative_to(folder)
-    return not any(
-        part.startswith(".") or part == f"{out.name}.journal" for part in inside.parts
-    )
+    return not any(part.startswith(".") or part == f"{out.name}.journal" for part in inside.parts)

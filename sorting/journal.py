@@ -1,7 +1,7 @@
 """The journal of a sort: a JSON line before each change and one after it.
 
 It lies beside the piles, in `<piles>.journal/journal.jsonl`. What stands in it as begun and not as
-ended is settled by a look at the files (transfer.py); so nothing is lost, whenever a sort is killed.
+ended is settled by a look at the files (transfer.py): nothing is lost, whenever a sort is killed.
 """
 
 import fcntl
@@ -87,7 +87,10 @@ class Journal:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self._file.close()
 
@@ -186,7 +189,7 @@ class Journal:
                     raise UserError(f"{shown(self.path)} is damaged: {line[:60]!r}") from None
 
     def _cut_torn_line(self) -> None:
-        """Cut off the last line where it was not written to its end: nothing was done for it yet."""
+        """Cut off a last line that was not written to its end: nothing was done for it yet."""
         size = self.path.stat().st_size
         with self.path.open("rb") as file:
             whole = 0

@@ -53,7 +53,8 @@ class Sorter:
                 raise UserError(_other(known, plan))
             settle(self._journal, plan)
             self._done = {
-                _key(change.source, change.size, change.changed) for change in self._journal.placed()
+                _key(change.source, change.size, change.changed)
+                for change in self._journal.placed()
             }
             self._number = self._journal.last_number()
         except BaseException:
@@ -65,7 +66,10 @@ class Sorter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self._journal.__exit__(kind, error, at)
 
@@ -191,7 +195,7 @@ def remove_empty(root: Path, folders: set[Path]) -> None:
     """Remove folders below `root`, and those around them, as far as they are empty."""
     for folder in sorted(folders, key=lambda path: -len(path.parts)):
         for inner in (folder, *folder.parents):
-            if inner == Path("."):
+            if inner == Path():
                 break
             try:
                 (root / inner).rmdir()

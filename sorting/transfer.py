@@ -22,7 +22,10 @@ def place(source: Path, target: Path, mode: Mode, number: int) -> None:
         FileExistsError: the place is taken.
         OSError: it can't be done; source and target are as before.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # a file has the folder's name
+        raise NotADirectoryError(errno.ENOTDIR, f"{target.parent} is no folder") from error
     if mode == "link":
         target.symlink_to(source)
     elif mode == "copy":
@@ -65,14 +68,14 @@ def settle(source: Path, target: Path, mode: Mode, number: int) -> bool:
 def same_content(one: Path, other: Path) -> bool:
     """Whether two files hold the same bytes."""
     try:
-        return os.path.samefile(one, other) or filecmp.cmp(one, other, shallow=False)
+        return one.samefile(other) or filecmp.cmp(one, other, shallow=False)
     except OSError:
         return False
 
 
 def is_link_to(link: Path, source: Path) -> bool:
     """Whether `link` is a symbolic link to `source`."""
-    return link.is_symlink() and os.readlink(link) == str(source)
+    return link.is_symlink() and link.readlink() == source
 
 
 def _part(target: Path, number: int) -> Path:

@@ -25,7 +25,9 @@ def undo(out: Path) -> tuple[int, dict[str, str]]:
         UserError: there is nothing to undo.
     """
     if not (journal_folder(out) / "journal.jsonl").is_file():
-        raise UserError(f"{shown(out)} has no journal of a sort beside it: there is nothing to undo")
+        raise UserError(
+            f"{shown(out)} has no journal of a sort beside it: there is nothing to undo"
+        )
     with Journal(out) as journal:
         plan = journal.plan()
         if plan is None:

@@ -10,10 +10,10 @@ from celflow.errors import UserError
 from celflow.faces import crop
 from celflow.images import BadImage, encode_png, open_image
 from celflow.params import FacecropConfig, Params, Task
-from serving.client import Client, ModelNotFound, ServerDown, ServerError, VersionSpec
+from serving.client import BadInput, Client, ModelNotFound, ServerDown, ServerError, VersionSpec
 from serving.client.faces import find_faces
 from serving.client.in_flight import map_in_flight
-from serving.client.pictures import sendable
+from serving.client.pictures import sendable, why_refused
 
 By = Literal["photo", "character"]
 WAYS: tuple[By, ...] = get_args(By)
@@ -72,6 +72,7 @@ def asker(client: Client, model: str, version: VersionSpec, config: Params) -> A
     of_faces = config.task(model) == "characters"
 
     def ask(file: Path) -> Verdict | LeftOut:
+        data = b""
         try:
             data = sendable(file.read_bytes())
             if of_faces:
@@ -84,6 +85,8 @@ def asker(client: Client, model: str, version: VersionSpec, config: Params) -> A
             return LeftOut(str(error))
         except (ServerDown, ModelNotFound):
             raise
+        except BadInput as error:
+            return LeftOut(why_refused(data, error))
         except ServerError as error:  # about this one picture
             return LeftOut(str(error))
         return Verdict(best.verdict, best.score, answer.version)

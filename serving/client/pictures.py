@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from pillow_heif import register_heif_opener
 
 from celflow.images import (
@@ -73,13 +73,22 @@ def sendable(data: bytes) -> bytes:
     return data if _is_served_as_it_is(picture, data) else encode_png(_decode(picture))
 
 
+def why_refused(data: bytes, error: Exception) -> str:
+    """Why the server refused a picture that was sent as it is: our words where it is damaged."""
+    try:
+        open_picture(data)
+    except BadImage as damage:
+        return str(damage)
+    return str(error)
+
+
 def _header(data: bytes) -> Image.Image:
     """The picture, not decoded yet."""
     if not data:
         raise BadImage("empty", "the file is empty")
     try:
         picture = Image.open(io.BytesIO(data), formats=USER_FORMATS)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise BadImage("not_an_image", f"the file is no {NAMES} picture") from None
     except Image.DecompressionBombError:
         raise BadImage("too_large", f"the picture has more than {MAX_PIXELS} pixels") from None
@@ -164,9 +173,12 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """From a profile to sRGB; None where it changes next to nothing, or can't be read."""
     try:
         transform = ImageCms.buildTransform(
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), mode, "RGB"
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGB",
         )
-        levels = np.arange(0, 256, 51, np.uint8)
+        levels = np.arange(0, 256, 51).astype(np.uint8)
         axes = np.meshgrid(*[levels] * len(Image.new(mode, (1, 1)).getbands()), indexing="ij")
         colours = np.stack(axes, -1).reshape(-1, 1, len(axes))
         probe = Image.fromarray(colours.squeeze(-1) if len(axes) == 1 else colours, mode)
