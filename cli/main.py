@@ -6,6 +6,7 @@ from celflow import errors
 from cli import (
     character_commands,
     draw_command,
+    import_command,
     predict_command,
     registry_commands,
     serve_command,
@@ -27,6 +28,7 @@ app.command()(draw_command.draw)
 app.command()(sort_command.sort)
 app.command()(character_commands.enroll)
 app.command()(character_commands.forget)
+app.command("import")(import_command.import_model)
 app.command("models")(registry_commands.list_models)
 app.command()(registry_commands.promote)
 app.command()(registry_commands.rollback)

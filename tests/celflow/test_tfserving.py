@@ -16,14 +16,16 @@ from ..serving.model_server import ROOT, free_port
 pytestmark = pytest.mark.slow
 
 LOG = """
-import keras, mlflow, numpy as np, sys
+import keras, mlflow, mlflow.keras, mlflow.tensorflow, numpy as np
 x = np.arange(8, dtype="float32").reshape(4, 2)
 for number in (2.0, 3.0):
     model = keras.Sequential([keras.Input((2,), name="x"), keras.layers.Dense(
         1, kernel_initializer=keras.initializers.Constant(number), use_bias=False)])
     signature = mlflow.models.infer_signature(x, model.predict(x, verbose=0))
-    log = mlflow.keras.log_model if sys.argv[1] == "keras" else mlflow.tensorflow.log_model
-    log(model, name="model", signature=signature, registered_model_name=sys.argv[1])
+    for flavor in (mlflow.tensorflow, mlflow.keras):
+        name = flavor.__name__.split(".")[1]
+        flavor.log_model(model, name="model", signature=signature, registered_model_name=name,
+                         pip_requirements=["tensorflow"])
 """
 
 
@@ -84,8 +86,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory, site: Path):
     place = Place(tmp_path_factory.mktemp("empty"), site)
-    for flavor in ("tensorflow", "keras"):
-        place.run(sys.executable, "-c", LOG, flavor)
+    place.run(sys.executable, "-c", LOG)
     yield place
     server = place.folder / "tfserving/server.json"
     if server.is_file():
