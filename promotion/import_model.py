@@ -24,8 +24,8 @@ def import_model(
     does what `scan` refuses.
 
     Raises:
-        UserError: no such task, or the folder is no SavedModel, could do more than answer, or does not take pictures as
-            our clients send them.
+        UserError: no such task, or the folder is no SavedModel, could do more than answer, or does
+            not take pictures as our clients send them.
     """
     if task not in get_args(Task):
         raise UserError(f"no task '{task}': there are {', '.join(get_args(Task))}")
@@ -54,12 +54,12 @@ def import_model(
 
 def _check_signature(folder: Path) -> None:
     signatures = scan.read(folder).meta_graphs[0].signature_def
-    found = signatures[SIGNATURE] if SIGNATURE in signatures else None
+    found = signatures.get(SIGNATURE)
     takes = found is not None and INPUT in found.inputs and found.inputs[INPUT].dtype == _DT_STRING
     if found is None or not takes:
         raise UserError(
-            f"the {SIGNATURE} of {folder} does not take {INPUT} (string, encoded pictures): `mlflow "
-            "deployments create -t tfserving` serves models of any signature"
+            f"the {SIGNATURE} of {folder} does not take {INPUT} (string, encoded pictures): "
+            "`mlflow deployments create -t tfserving` serves models of any signature"
         )
     if not any(set(names) <= set(found.outputs) for names in _ANSWERS):
         either = " or ".join(" and ".join(names) for names in _ANSWERS)
