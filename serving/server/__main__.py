@@ -28,6 +28,7 @@ from serving.server.byte_budget import ByteBudget
 from serving.server.metrics import DEFAULT_PATH, Metrics
 from serving.server.repository import model_config
 from serving.server.repository.manager import Manager
+from serving.server.request_log import RequestLogs
 from serving.server.runtime import batching_options
 from serving.server.runtime.batching import Batcher
 from serving.server.runtime.batching_options import BatchingOptions
@@ -93,28 +94,32 @@ def main() -> None:
     # after an unload, would look through them and stop all requests for a third of a second.
     gc.collect()
     gc.freeze()
+    metrics = Metrics()
+    logs = RequestLogs(metrics)
     iterations = max(1, flags.num_request_iterations_for_warmup)
     manager = Manager(
         Loader(
-            pinned_to_one_core(lambda: Batcher(batching)) if batching else None,
+            pinned_to_one_core(lambda: Batcher(batching, metrics)) if batching else None,
             iterations if flags.enable_model_warmup else 0,
             flags.prefer_tflite_model,
             SavedModelOptions(flags.saved_model_tags, session_config),
             PredictOptions(
                 flags.enable_signature_method_name_check,
                 flags.enable_serialization_as_tensor_content,
+                metrics,
             ),
             flags.num_tflite_interpreters_per_pool,
+            metrics,
         ),
         flags.allow_version_labels_for_unavailable_models,
         flags.max_num_load_retries,
         flags.load_retry_interval_micros / 1e6,
+        logs.apply,
     )
     memory.start()
-    metrics = Metrics()
     budget = ByteBudget(_largest_message(flags))
     grpc_server = GrpcServer(
-        Handlers(manager, metrics, "GRPC", budget),
+        Handlers(manager, metrics, "GRPC", budget, logs),
         grpc_api.Options(
             flags.address(flags.port),
             flags.grpc_max_threads or _grpc_threads(batching),
@@ -132,7 +137,7 @@ def main() -> None:
         options = rest_api.Options(
             flags.rest_api_num_threads, timeout, metrics_path, flags.rest_api_enable_cors_support
         )
-        handlers = Handlers(manager, metrics, "REST", budget)
+        handlers = Handlers(manager, metrics, "REST", budget, logs)
         rest_server = RestServer(handlers, rest_socket, options, budget)
         pinned_to_one_core(rest_server.start)
 
@@ -163,6 +168,7 @@ def main() -> None:
         finished.append(rest_server.stop(GRACE_SECONDS))
     while not all(event.is_set() for event in finished):
         time.sleep(0.05)  # short, so that a second Ctrl-C is seen
+    logs.flush(GRACE_SECONDS)
 
 
 def _grpc_threads(batching: BatchingOptions | None) -> int:

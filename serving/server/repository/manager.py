@@ -35,6 +35,7 @@ class Manager:
         allow_labels_for_unavailable: let a label that is new name a version that is not available.
         retries: how often a poll tries a version again that has failed.
         retry_seconds: time between two such tries.
+        configured: is called with each config, before it is followed.
 
     Attributes:
         first_config_applied: whether the loads of the first config are done.
@@ -46,8 +47,10 @@ class Manager:
         allow_labels_for_unavailable: bool = False,
         retries: int = 0,
         retry_seconds: float = 0.0,
+        configured: Callable[[model_server_config_pb2.ModelServerConfig], None] = lambda _: None,
     ) -> None:
         self._load = load
+        self._configured = configured
         self._allow_labels_for_unavailable = allow_labels_for_unavailable
         self._changes = threading.Lock()
         self._models: Mapping[str, ServedModel] = MappingProxyType({})
@@ -148,6 +151,7 @@ class Manager:
         """
         model_config.check(config)
         with self._changes:
+            self._configured(config)
             self._configs = {model.name: model for model in config.model_config_list.config}
             self._failures.clear()  # somebody asked for it, so failed versions are tried again
             problems = self._reconcile()

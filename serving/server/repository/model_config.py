@@ -5,6 +5,7 @@ from pathlib import Path
 
 from celflow.errors import UserError
 from serving.protos import model_server_config_pb2
+from serving.server import request_log
 from serving.server.status import StatusError, invalid
 from serving.server.text_proto import read_text_proto
 
@@ -57,6 +58,7 @@ def check(config: model_server_config_pb2.ModelServerConfig) -> None:
             raise invalid(
                 f"model {model.name}: model_platform {model.model_platform!r} is not tensorflow"
             )
+        request_log.check(model)
         policy = model.model_version_policy
         if policy.WhichOneof("policy_choice") == "specific" and not policy.specific.versions:
             raise invalid(

@@ -17,6 +17,7 @@ import grpc
 import numpy as np
 
 from serving.server.deadline import Deadline, deadline_passed
+from serving.server.metrics import BATCHES, QUEUING_LATENCY, Metrics
 from serving.server.runtime.batching_options import BatchingOptions
 from serving.server.status import StatusError, invalid
 from serving.tensors import Array
@@ -35,8 +36,9 @@ class Batcher:
     model can delay its own requests, but not another's.
     """
 
-    def __init__(self, options: BatchingOptions) -> None:
+    def __init__(self, options: BatchingOptions, metrics: Metrics | None = None) -> None:
         self.options = options
+        self.metrics = metrics or Metrics()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._spare_wanted = threading.Condition(self._lock)
@@ -123,6 +125,7 @@ class Queue:
         self.running = 0
         self._batcher = batcher
         self._options = batcher.options
+        self._metrics = batcher.metrics
         self._run = run
 
     def __call__(self, inputs: Arrays, deadline: Deadline) -> dict[str, Array]:
@@ -173,7 +176,10 @@ class Queue:
     def run_batch(self, tasks: Sequence["_Task"]) -> None:
         """Answer every task; those whose deadline has passed are not run."""
         active = []
+        now = time.monotonic()
         for task in tasks:
+            waited = 1e6 * (now - task.arrived)
+            self._metrics.add(QUEUING_LATENCY, waited, self._options.thread_pool_name)
             try:
                 task.deadline.check()
                 active.append(task)
@@ -211,6 +217,7 @@ class Queue:
                 filler = [first[:1]] * (padded - rows)
                 batch[name] = np.concatenate([*(task.inputs[name] for task in tasks), *filler])
         # Until the last of them gives up.
+        self._metrics.add(BATCHES, 1)
         expires = max(task.deadline.expires for task in tasks)
         outputs = self._run(batch, Deadline(expires))
         if any(array.ndim == 0 or len(array) != padded for array in outputs.values()):
