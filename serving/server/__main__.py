@@ -19,7 +19,7 @@ from serving.config_protos import MonitoringConfig
 from serving.limits import MAX_MESSAGE_BYTES
 from serving.protos import config_pb2
 from serving.server import flags as command_line
-from serving.server import memory
+from serving.server import log_format, memory
 from serving.server.api import grpc_api, rest_api, tls
 from serving.server.api.grpc_api import GrpcServer
 from serving.server.api.handlers import Handlers
@@ -50,17 +50,21 @@ def main() -> None:
         UserError: a config file is broken or a port is taken.
     """
     flags = command_line.parse()
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s", stream=sys.stderr
-    )
+    log_format.start(flags.log_format)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     logging.getLogger("grpc").setLevel(logging.CRITICAL)  # a traceback for each broken message
     if flags.without_effect:
         log.info("Without effect here: --%s", ", --".join(flags.without_effect))
-    config_file = None
+    source: model_config.ConfigFile | model_config.ModelsFolder | None = None
+    look_again = 0.0  # seconds
     if flags.model_config_file:
-        config_file = model_config.ConfigFile(Path(flags.model_config_file))
-        config = config_file.read()
+        source = model_config.ConfigFile(Path(flags.model_config_file))
+        look_again = flags.model_config_file_poll_wait_seconds
+        config = source.read()
+    elif flags.models_folder:
+        source = model_config.ModelsFolder(Path(flags.models_folder))
+        look_again = flags.file_system_poll_wait_seconds
+        config = source.read()
     else:
         config = model_config.single_model(flags.model_name, command_line.base_path(flags))
     batching = (
@@ -73,7 +77,8 @@ def main() -> None:
     credentials = tls.credentials(flags.ssl_config_file)
     metrics_path = _metrics_path(flags.monitoring_config_file)
     # TensorFlow takes seconds to import, so everything else that may fail comes first.
-    _listen(flags, flags.port, "--port").close()
+    if flags.port:
+        _listen(flags, flags.port, "--port").close()
     rest_socket = None
     if flags.rest_api_port:
         rest_socket = _listen(flags, flags.rest_api_port, "--rest_api_port")
@@ -110,18 +115,20 @@ def main() -> None:
             ),
             flags.num_tflite_interpreters_per_pool,
             metrics,
+            flags.enable_per_model_batching_parameters,
         ),
         flags.allow_version_labels_for_unavailable_models,
         flags.max_num_load_retries,
         flags.load_retry_interval_micros / 1e6,
         logs.apply,
+        flags.num_load_threads,
     )
     memory.start()
     budget = ByteBudget(_largest_message(flags))
     grpc_server = GrpcServer(
         Handlers(manager, metrics, "GRPC", budget, logs),
         grpc_api.Options(
-            flags.address(flags.port),
+            flags.address(flags.port) if flags.port else "",
             flags.grpc_max_threads or _grpc_threads(batching),
             flags.grpc_socket_path,
             credentials,
@@ -144,20 +151,20 @@ def main() -> None:
     def load_and_watch() -> None:
         _log_errors(lambda: manager.apply(config))
         grpc_server.ready()
-        where = [f"gRPC on {flags.address(grpc_server.port)}"]
+        where = [f"gRPC on {flags.address(flags.port)}"] if flags.port else []
         where += [f"REST on {flags.address(flags.rest_api_port)}"] if rest_server else []
         models = ", ".join(f"{name} {version}" for name, version in manager.available())
         print(f"{', '.join(where)}; models: {models or 'none'}", flush=True)
         _every(flags.file_system_poll_wait_seconds, manager.poll, stop)
-        if config_file:
+        if source:
 
             def reload() -> None:
-                new = config_file.changed()
+                new = source.changed()
                 if new is not None:
-                    log.info("The model config %s has changed", config_file.path)
+                    log.info("The models in %s have changed", source.path)
                     manager.apply(new)
 
-            _every(flags.model_config_file_poll_wait_seconds, reload, stop)
+            _every(look_again, reload, stop)
 
     threading.Thread(target=load_and_watch, name="loader", daemon=True).start()
     os.read(signals, 1)
@@ -169,6 +176,7 @@ def main() -> None:
     while not all(event.is_set() for event in finished):
         time.sleep(0.05)  # short, so that a second Ctrl-C is seen
     logs.flush(GRACE_SECONDS)
+    manager.close()
 
 
 def _grpc_threads(batching: BatchingOptions | None) -> int:

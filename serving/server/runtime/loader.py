@@ -12,13 +12,19 @@ import grpc
 import tensorflow as tf
 from google.protobuf.message import DecodeError, Message
 
+from celflow.errors import UserError
 from serving.protos import prediction_log_pb2
 from serving.server.byte_budget import NO_BUDGET
 from serving.server.deadline import NO_DEADLINE, Deadline
 from serving.server.metrics import LOAD_LATENCY, LOADS, WARMUP_LATENCY, Metrics
-from serving.server.runtime import saved_model, tflite_model
+from serving.server.runtime import batching_options, saved_model, tflite_model
 from serving.server.runtime.batching import Batcher
-from serving.server.runtime.model_files import SAVED_MODEL_FILES, TFLITE_FILE, WARMUP_FILE
+from serving.server.runtime.model_files import (
+    BATCHING_FILE,
+    SAVED_MODEL_FILES,
+    TFLITE_FILE,
+    WARMUP_FILE,
+)
 from serving.server.runtime.saved_model import SavedModelOptions
 from serving.server.runtime.servable import PredictOptions, Servable
 from serving.server.status import StatusError, invalid
@@ -40,6 +46,7 @@ class Loader:
         predict: how to answer.
         tflite_interpreters: requests of a TensorFlow Lite model that run at a time.
         metrics: of the loads.
+        own_batching: whether a version batches by the file in its folder, and not without one.
     """
 
     batcher: Batcher | None = None
@@ -49,6 +56,7 @@ class Loader:
     predict: PredictOptions = field(default_factory=PredictOptions)
     tflite_interpreters: int = 1
     metrics: Metrics = field(default_factory=Metrics)
+    own_batching: bool = False
 
     def __call__(self, name: str, version: int, folder: Path) -> Servable:
         """The servable in `folder`.
@@ -84,7 +92,16 @@ class Loader:
             definitions, signatures = tflite_model.load(lite, self.tflite_interpreters)
         else:
             definitions, signatures = saved_model.load(folder, self.saved_model)
-        return Servable(name, version, definitions, signatures, self.batcher, self.predict)
+        queue = None
+        if self.batcher and not self.own_batching:
+            queue = self.batcher.queue
+        elif self.batcher and (folder / BATCHING_FILE).is_file():
+            try:
+                own = batching_options.read(str(folder / BATCHING_FILE))
+            except UserError as error:
+                raise invalid(str(error)) from None
+            queue = partial(self.batcher.queue, options=own)
+        return Servable(name, version, definitions, signatures, queue, self.predict)
 
     def _warm_up(self, servable: Servable, path: Path) -> None:
         """Replay the requests in `path`, so that no client has to wait for a slow first run."""

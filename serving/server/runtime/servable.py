@@ -19,7 +19,7 @@ from serving.server.byte_budget import NO_BUDGET, Hold
 from serving.server.deadline import Deadline
 from serving.server.metrics import RUNTIME_LATENCY, Metrics
 from serving.server.runtime import examples
-from serving.server.runtime.batching import Batcher
+from serving.server.runtime.batching import Queue, Run
 from serving.server.runtime.signature import (
     CLASSIFY,
     DEFAULT_SIGNATURE,
@@ -67,7 +67,7 @@ class Servable:
         version: int,
         signature_defs: Mapping[str, meta_graph_pb2.SignatureDef],
         signatures: Mapping[str, Signature],
-        batcher: Batcher | None = None,
+        queue: Callable[[Run], Queue] | None = None,
         options: PredictOptions = PredictOptions(),
     ) -> None:
         self._options = options
@@ -76,9 +76,9 @@ class Servable:
         self.signature_defs = signature_defs
         self._signatures = signatures
         self._queues = {
-            key: batcher.queue(signature.run)
+            key: queue(signature.run)
             for key, signature in signatures.items()
-            if batcher and signature.batchable
+            if queue and signature.batchable
         }
 
     def __str__(self) -> str:
