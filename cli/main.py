@@ -8,6 +8,7 @@ from celflow import errors
 from cli import (
     character_commands,
     draw_command,
+    import_command,
     output,
     predict_command,
     project,
@@ -53,6 +54,7 @@ app.command()(sort_command.sort)
 app.command()(sort_command.watch)
 app.command()(character_commands.enroll)
 app.command()(character_commands.forget)
+app.command("import")(import_command.import_model)
 app.command("models")(registry_commands.list_models)
 app.command()(registry_commands.promote)
 app.command()(registry_commands.rollback)
