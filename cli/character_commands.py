@@ -8,8 +8,8 @@ import typer
 
 from celflow.errors import UserError
 from celflow.names import as_text, shown
-from cli import output, project
-from cli.output import AsJson
+from cli import output
+from cli.options import AsJson
 
 if TYPE_CHECKING:
     from celflow.registry import RegisteredVersion
@@ -26,9 +26,7 @@ def enroll(
     name: Annotated[str, typer.Argument(help="The character's name, as answers will show it.")],
     folder: Annotated[
         Path,
-        typer.Argument(
-            parser=project.path, metavar="DIR", help="A few pictures of that character."
-        ),
+        typer.Argument(help="A few pictures of that character."),
     ],
     version: BaseVersion = None,
     as_json: AsJson = False,

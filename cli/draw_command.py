@@ -7,10 +7,9 @@ import typer
 
 from celflow.errors import UserError
 from celflow.names import as_text, shown
-from cli import output, picture_files, project
+from cli import output, picture_files
 from cli.drawn_files import DrawnFiles, targets
-from cli.options import SERVER, Server
-from cli.output import AsJson
+from cli.options import SERVER, AsJson, Server
 
 if TYPE_CHECKING:
     from serving.client import Client, Prediction
@@ -21,9 +20,7 @@ def draw(
     files: picture_files.Files,
     out: Annotated[
         Path,
-        typer.Option(
-            parser=project.path, metavar="DIR", help="Folder for the drawings; made if missing."
-        ),
+        typer.Option(help="Folder for the drawings; made if missing."),
     ] = Path("drawn"),
     version: picture_files.VersionOption = None,
     sharpness: Annotated[

@@ -5,16 +5,9 @@ from typing import Annotated
 
 import typer
 
-from cli import project
-
 
 def import_model(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            parser=project.path, metavar="DIR", help="A SavedModel: the folder of saved_model.pb."
-        ),
-    ],
+    folder: Annotated[Path, typer.Argument(help="A SavedModel: the folder of saved_model.pb.")],
     name: Annotated[str, typer.Argument(help="The model's name in the registry.")],
     task: Annotated[str, typer.Option(help="What it does, as in params.yaml.")],
     trust: Annotated[

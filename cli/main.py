@@ -8,15 +8,16 @@ from celflow import errors
 from cli import (
     character_commands,
     draw_command,
+    gate_command,
     import_command,
     output,
     predict_command,
-    project,
     registry_commands,
     serve_command,
     sort_command,
     up_command,
 )
+from cli.project import in_project
 
 app = typer.Typer(
     name="celflow",
@@ -46,23 +47,26 @@ def _options(
     """Serve, try and promote models for drawn pictures. To train them, run `dvc repro`."""
 
 
-app.command()(up_command.up)
-app.command()(serve_command.serve)
-app.command()(predict_command.predict)
-app.command()(draw_command.draw)
-app.command()(sort_command.sort)
-app.command()(sort_command.watch)
-app.command()(character_commands.enroll)
-app.command()(character_commands.forget)
-app.command("import")(import_command.import_model)
-app.command("models")(registry_commands.list_models)
-app.command()(registry_commands.promote)
-app.command()(registry_commands.rollback)
-app.command()(registry_commands.deploy)
+for name, command in {
+    "up": up_command.up,
+    "serve": serve_command.serve,
+    "predict": predict_command.predict,
+    "draw": draw_command.draw,
+    "sort": sort_command.sort,
+    "watch": sort_command.watch,
+    "enroll": character_commands.enroll,
+    "forget": character_commands.forget,
+    "import": import_command.import_model,
+    "models": registry_commands.list_models,
+    "gate": gate_command.gate,
+    "promote": registry_commands.promote,
+    "rollback": registry_commands.rollback,
+    "deploy": registry_commands.deploy,
+}.items():
+    app.command(name)(in_project(command))
 
 
 def main() -> None:
     """Run the command line; an error that the user can put right is one line and exit code 1."""
     output.never_fail_to_print()
-    project.enter()
     errors.run(lambda: app())

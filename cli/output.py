@@ -4,11 +4,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
-
-import typer
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+from typing import Any
 
 SHOWN = 20  # lines of a list, the rest is counted
 

@@ -10,7 +10,6 @@ import typer
 
 from celflow.errors import UserError
 from celflow.names import shown
-from cli import project
 from serving.labels import LABELS
 
 VersionOption = Annotated[
@@ -20,8 +19,6 @@ VersionOption = Annotated[
 Files = Annotated[
     list[Path],
     typer.Argument(
-        parser=project.path,
-        metavar="FILES...",
         help="Pictures (JPEG, PNG, BMP, GIF, WebP, TIFF, AVIF, HEIC), or folders of them.",
     ),
 ]

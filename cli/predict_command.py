@@ -7,8 +7,7 @@ import typer
 from celflow.errors import UserError
 from celflow.names import as_text, shown
 from cli import output, picture_files
-from cli.options import SERVER, Server
-from cli.output import AsJson
+from cli.options import SERVER, AsJson, Server
 
 if TYPE_CHECKING:
     from serving.client import Client, Prediction

@@ -1,30 +1,35 @@
-"""The project that a command is about: commands run in any folder below it.
-
-The file names that a user gives count from where the user is.
-"""
+"""Commands work in every folder of a project, as those of git and DVC do."""
 
 import os
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-
-PARAMS_FILE = "params.yaml"
-VARIABLE = "CELFLOW_PROJECT"
-
-_started_in: Path | None = None  # where the user is, if that is not the project's folder
+from typing import Any
 
 
-def enter() -> None:
-    """Go to the project's folder: $CELFLOW_PROJECT, or the nearest one above with a params.yaml."""
-    global _started_in
-    here = Path.cwd()
-    named = os.environ.get(VARIABLE)
-    folders = [Path(named)] if named else [here, *here.parents]
-    found = next((folder for folder in folders if (folder / PARAMS_FILE).is_file()), None)
-    if found is not None and found != here:
-        _started_in = here
-        os.chdir(found)
+def find(start: Path) -> Path | None:
+    """The nearest folder from `start` upwards that holds params.yaml."""
+    from celflow.params import PARAMS_FILE
+
+    return next((p for p in (start, *start.parents) if (p / PARAMS_FILE).is_file()), None)
 
 
-def path(value: str | Path) -> Path:
-    """A path as the user means it, for every argument and option that takes one."""
-    expanded = Path(value).expanduser()
-    return expanded if _started_in is None else _started_in / expanded
+def in_project(command: Callable[..., None]) -> Callable[..., None]:
+    """Run a command in the folder of its project; paths that the user gave stay where they were."""
+
+    @wraps(command)
+    def run(**options: Any) -> None:
+        here = Path.cwd()
+        project = find(here)
+        if project is not None and project != here:
+            options = {name: _from(here, value) for name, value in options.items()}
+            os.chdir(project)
+        command(**options)
+
+    return run
+
+
+def _from(here: Path, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from(here, one) for one in value]
+    return here / value if isinstance(value, Path) else value

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -12,9 +13,8 @@ import typer
 
 from celflow.errors import UserError
 from celflow.names import as_text, shown
-from cli import output, picture_files, project
-from cli.options import SERVER, Server
-from cli.output import AsJson
+from cli import output, picture_files
+from cli.options import SERVER, AsJson, Server
 
 if TYPE_CHECKING:
     from celflow.params import Params
@@ -33,9 +33,7 @@ class By(str, Enum):
     character = "character"
 
 
-Folder = Annotated[
-    Path, typer.Argument(parser=project.path, help="Pictures, also in sub-folders.", metavar="DIR")
-]
+Folder = Annotated[Path, typer.Argument(help="Pictures, also in sub-folders.")]
 ByOption = Annotated[
     By, typer.Option(help="photo: cartoon, photo or unsure; character: who is in it.")
 ]
@@ -45,9 +43,7 @@ ModelOption = Annotated[
 ]
 To = Annotated[
     Path,
-    typer.Option(
-        "--to", parser=project.path, metavar="DIR", help="Folder of the piles; made if missing."
-    ),
+    typer.Option("--to", help="Folder of the piles; made if missing."),
 ]
 Copy = Annotated[bool, typer.Option("--copy", help="Copy files (this is the default).")]
 Move = Annotated[bool, typer.Option("--move", help="Move files; folders left empty go.")]
@@ -113,8 +109,11 @@ def sort(
             print(f"going on: {sorter.gone_on} were sorted before")
         try:
             sort_files(sorter, _new_files(job.plan, sorter), ask)
-        finally:
-            summary = sorter.finish()
+        except BaseException:
+            with suppress(UserError):  # the first one counts
+                sorter.finish(tidy=False)
+            raise
+        summary = sorter.finish()
     _report(job.plan, summary, as_json)
 
 
