@@ -1,5 +1,6 @@
 """The `celflow` command. Commands import what they need when they run, so that help is quick."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -47,7 +48,7 @@ def _options(
     """Serve, try and promote models for drawn pictures. To train them, run `dvc repro`."""
 
 
-for name, command in {
+COMMANDS: dict[str, Callable[..., None]] = {
     "up": up_command.up,
     "serve": serve_command.serve,
     "predict": predict_command.predict,
@@ -62,7 +63,8 @@ for name, command in {
     "promote": registry_commands.promote,
     "rollback": registry_commands.rollback,
     "deploy": registry_commands.deploy,
-}.items():
+}
+for name, command in COMMANDS.items():
     app.command(name)(in_project(command))
 
 

@@ -59,10 +59,18 @@ def model_for(by: By, config: Params) -> str:
     return found
 
 
-def asker(client: Client, model: str, version: VersionSpec, config: Params) -> Ask:
+def asker(
+    client: Client,
+    model: str,
+    version: VersionSpec,
+    config: Params,
+    content: Callable[[Path], bytes | Path] = lambda file: file,
+) -> Ask:
     """A function from a file to its pile; safe to call from threads.
 
     A picture with several faces goes by the largest that is known.
+
+    content: of a file, where it is not what lies at its path.
 
     Raises:
         UserError: the model does not say cartoon or photo, nor who somebody is.
@@ -74,7 +82,8 @@ def asker(client: Client, model: str, version: VersionSpec, config: Params) -> A
     def ask(file: Path) -> Verdict | LeftOut:
         data = b""
         try:
-            data = sendable(file.read_bytes())
+            found = content(file)
+            data = sendable(found if isinstance(found, bytes) else found.read_bytes())
             if of_faces:
                 return _character(client, model, version, data, config.facecrop)
             answer = client.predict(model, [data], version)
