@@ -93,9 +93,14 @@ class Sorter:
             change = self._change(file, verdict, taken)
             if change is not None:
                 changes.append(change)
+        if not changes:
+            return
         self._journal.intend(changes)
-        with ThreadPoolExecutor(_THREADS) as threads:
-            faults = list(threads.map(self._try, changes))
+        if self.plan.mode == "copy":
+            with ThreadPoolExecutor(_THREADS) as threads:
+                faults = list(threads.map(self._try, changes))
+        else:
+            faults = [self._try(change) for change in changes]
         fatal = None
         for change, fault in zip(changes, faults, strict=True):
             self._journal.end(change.number, "dropped" if fault else "placed")

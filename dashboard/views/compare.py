@@ -91,7 +91,7 @@ def _choose_two(config: Params) -> list[tuple[str, int | str]] | None:
             second = st.selectbox(
                 "Compare with", candidates, candidates.index(other), key=f"model-b-{first}"
             )
-            version_b = _choose_version(second, "version-b", rival=second == first)
+            version_b = _choose_version(second, f"version-b-{first}", rival=second == first)
     except ServerDown as error:
         widgets.show_error(error, "")
         return None

@@ -182,7 +182,7 @@ def test_a_model_that_is_not_served(fake, picture):
 def test_compare_two_models_and_two_versions(fake, picture):
     test = opened(compare, picture)
     assert "Both say cartoon" in text(test)
-    test.selectbox(key="version-b-xception").set_value(1).run()
+    test.selectbox(key="version-b-colours-xception").set_value(1).run()
     shown = text(test)
     assert "They disagree" in shown and "cartoon on the left, photo on the right" in shown
     assert "version 1" in shown and " ms" in shown
@@ -306,7 +306,8 @@ def test_compare_starts_with_champion_and_challenger(fake, picture):
     test = opened(compare, picture)
     test.selectbox(key="model-a").set_value("xception").run()
     assert test.selectbox(key="model-b-xception").value == "xception"
-    chosen = [test.selectbox(key=f"version-{side}-xception").value for side in "ab"]
+    keys = "version-a-xception", "version-b-xception-xception"
+    chosen = [test.selectbox(key=key).value for key in keys]
     assert chosen == ["stable", "canary"]
     assert "They disagree" in text(test)
 
