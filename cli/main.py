@@ -11,6 +11,7 @@ from cli import (
     registry_commands,
     serve_command,
     sort_command,
+    traffic_commands,
     up_command,
 )
 
@@ -33,6 +34,9 @@ app.command("models")(registry_commands.list_models)
 app.command()(registry_commands.promote)
 app.command()(registry_commands.rollback)
 app.command()(registry_commands.deploy)
+app.command()(traffic_commands.replay)
+app.command()(traffic_commands.shadow)
+app.command()(traffic_commands.guard)
 
 
 def main() -> None:
