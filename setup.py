@@ -7,7 +7,7 @@ import sys
 
 from setuptools import find_packages, setup
 
-ROOMS = ["stages", "serving", "promotion", "dashboard", "cli"]
+ROOMS = ["stages", "serving", "sorting", "promotion", "dashboard", "cli"]
 found = find_packages(include=[f"{room}*" for room in ROOMS])
 
 if "editable_wheel" in sys.argv:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from celflow.errors import UserError
-from cli.options import SERVER, Server
+from cli import output
+from cli.options import SERVER, AsJson, Server
 from serving.labels import LABELS
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from promotion.deploy import Deployed
 
 Model = Annotated[str, typer.Argument(help="A registered model, such as xception.")]
+Number = Annotated[int, typer.Argument(help="The version's number, from `celflow models`.")]
+Reason = Annotated[str, typer.Option(help="Why; it is kept with the version.")]
 
 
 class Alias(str, Enum):
@@ -23,7 +26,7 @@ class Alias(str, Enum):
     challenger = "challenger"
 
 
-def list_models() -> None:
+def list_models(as_json: AsJson = False) -> None:
     """List every registered version: alias, gate metric, date, data hash and git commit."""
     from datetime import datetime
 
@@ -42,29 +45,42 @@ def list_models() -> None:
     widths = {"model": max(map(len, names)), "version": 7, "alias": 10, "metric": 14, "made": 10}
     for column in (*widths, "data", "commit"):
         table.add_column(column, no_wrap=True, min_width=widths.get(column, 0))
+    rows = []
     for name in names:
         for version in registry.versions(name):
             metric = getattr(gate, version.tags.get("task", ""), "")  # others may register, too
             value = version.metrics.get(metric)
+            data, commit = (version.tags.get(key, "-") for key in ("data_hash", "git_commit"))
+            rows.append(
+                {
+                    "model": name, "version": version.version, "aliases": version.aliases,
+                    metric or "metric": value, "created": version.created, "data_hash": data,
+                    "git_commit": commit, "gate": version.tags.get("gate", ""),
+                }
+            )  # fmt: skip
             table.add_row(
                 name,
                 str(version.version),
                 ", ".join(version.aliases),
                 "-" if value is None else f"{metric.split('_')[0]} {value:.3f}",
                 f"{datetime.fromtimestamp(version.created):%Y-%m-%d}",
-                version.tags.get("data_hash", "-")[:8],
-                version.tags.get("git_commit", "-")[:8],
+                data[:8],
+                commit[:8],
             )
-    Console().print(table)
+    if as_json:
+        output.print_json(rows)
+    else:
+        Console().print(table)
 
 
 def promote(
     model: Model,
-    version: Annotated[int, typer.Argument(help="The version's number, from `celflow models`.")],
+    version: Number,
     to: Annotated[
         Alias, typer.Option(help="champion is served as stable, challenger as canary.")
     ] = Alias.champion,
     force: Annotated[bool, typer.Option(help="Promote even if the gate fails.")] = False,
+    reason: Reason = "",
     server: Server = SERVER,
 ) -> None:
     """Make a version champion or challenger, and check that the running server answers with it.
@@ -76,6 +92,8 @@ def promote(
     from promotion import gate
 
     candidate = registry.get(model, version)
+    if reason:
+        registry.set_tag(candidate, "reason", reason)
     if to is Alias.champion:
         champion = registry.with_alias(model, registry.CHAMPION)
         verdict = gate.compare(champion, candidate, params.load())

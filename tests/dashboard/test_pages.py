@@ -18,19 +18,19 @@ TWO_FACES = [(5, 5, 24, 24), (40, 30, 30, 30)]  # the surest first
 
 
 def try_it() -> None:
-    from dashboard.pages import try_it
+    from dashboard.views import try_it
 
     try_it.page()
 
 
 def compare() -> None:
-    from dashboard.pages import compare
+    from dashboard.views import compare
 
     compare.page()
 
 
 def draw() -> None:
-    from dashboard.pages import draw
+    from dashboard.views import draw
 
     draw.page()
 
@@ -206,14 +206,6 @@ def test_the_frame_says_what_is_served(fake):
     assert "<b>down</b>" in text(test.run())
 
 
-@pytest.mark.parametrize("name", ["try_it", "compare", "draw"])
-def test_a_page_whose_address_is_opened_first_is_whole(fake, name):
-    """Streamlit runs a file of a folder pages/ itself until the app was opened once."""
-    test = AppTest.from_file(str(ROOT / f"dashboard/pages/{name}.py"), default_timeout=30).run()
-    assert not test.exception
-    assert "<b>up</b>" in text(test) and test.title
-
-
 def test_broken_params_are_one_line(fake, tmp_path):
     (tmp_path / "params.yaml").write_text("seed: seven\n")
     test = AppTest.from_file(str(ROOT / "dashboard/app.py"), default_timeout=30).run()
@@ -224,7 +216,7 @@ def test_broken_params_are_one_line(fake, tmp_path):
 def test_the_page_needs_neither_tensorflow_nor_the_stages():
     code = (
         "import sys; from dashboard import server_status;"
-        "from dashboard.pages import compare, draw, try_it;"
+        "from dashboard.views import compare, draw, try_it;"
         "heavy = {'tensorflow', 'keras', 'stages', 'promotion'};"
         "print([m for m in sys.modules if m.split('.')[0] in heavy])"
     )
