@@ -17,32 +17,38 @@ def draw(
         "drawn"
     ),
     version: picture_files.VersionOption = None,
-    sharpness: Annotated[
+    strength: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Cartoonizer only: how closely lines follow edges."),
+        typer.Option(min=0, max=1, help="Cartoonizer only: from the photo, 0, to the drawing, 1."),
     ] = None,
     abstraction: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Cartoonizer only: how much detail is removed first."),
+        typer.Option(min=0, max=1, help="Cartoonizer only: larger and fewer regions and colours."),
     ] = None,
+    keep_exif: Annotated[
+        bool, typer.Option("--keep-exif", help="Write the picture's EXIF to the drawing, too.")
+    ] = False,
     server: Server = SERVER,
 ) -> None:
-    """Turn pictures into drawings with an image model; each becomes a PNG in a folder."""
+    """Turn pictures into drawings with an image model; each a PNG of its size in a folder."""
     from tqdm import tqdm
 
     from celflow.files import write_bytes
+    from cli import drawn_files
     from serving.client import Client
 
     chosen = picture_files.version_or_label(version)
     targets = _targets(files, out)
-    options = {"sharpness": sharpness, "abstraction": abstraction}
+    options = {"strength": strength, "abstraction": abstraction}
     styles = {name: value for name, value in options.items() if value is not None}
     with Client(server) as client:
         progress = tqdm(files, "draw", disable=len(files) == 1)
         for file, target in zip(progress, targets, strict=True):
-            answer = client.draw(model, picture_files.read(file), chosen, **styles)
+            photo = drawn_files.read(file)
+            answer = client.draw(model, photo.sent(), chosen, **styles)
+            drawn = photo.finished(answer.output("image_png", "an image model")[0], keep_exif)
             try:
-                write_bytes(target, answer.output("image_png", "an image model")[0])
+                write_bytes(target, drawn)
             except OSError as error:
                 raise UserError(f"{target} can't be written: {error.strerror}") from None
             print(f"{target} ({answer.milliseconds:.0f} ms)")

@@ -14,8 +14,8 @@ from serving.client import STYLES, ServerError
 
 MAX_SIDE = 768  # px; larger pictures are shrunk to this, so that the page stays quick
 SLIDERS = {
-    "sharpness": "How closely lines follow the photo's edges.",
-    "abstraction": "How much detail is removed before the photo is drawn.",
+    "strength": "From the photo, 0, to the drawing, 1.",
+    "abstraction": "With more, regions are larger and fewer, and so are colours.",
 }
 REPRESENTATIONS = ("Surface", "Structure", "Texture")
 

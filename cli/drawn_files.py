@@ -1,0 +1,97 @@
+"""Picture files for image models: of any size, with their colours, alpha and EXIF."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+from celflow.errors import UserError
+from celflow.images import FORMATS, BadImage, encode_png, open_image
+
+MAX_SENT_PIXELS = (
+    4 * 1024 * 1024
+)  # that the image models draw; larger pictures are drawn in as many
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture file, ready to be drawn.
+
+    pixels: uint8 [H, W, 3], sRGB, upright, on white where it is transparent.
+    alpha: uint8 [H, W], or None where nothing is transparent.
+    exif: of the file, but for the orientation.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    exif: Image.Exif
+
+    def sent(self) -> bytes:
+        """PNG bytes of the picture, no larger than models draw."""
+        height, width = self.pixels.shape[:2]
+        scale = (MAX_SENT_PIXELS / (height * width)) ** 0.5
+        if scale >= 1:
+            return encode_png(self.pixels)
+        size = (max(1, int(width * scale)), max(1, int(height * scale)))
+        return encode_png(np.asarray(Image.fromarray(self.pixels).resize(size, BOX)))
+
+    def finished(self, drawn: bytes, keep_exif: bool) -> bytes:
+        """A drawing's PNG bytes, in the picture's size and with its alpha; EXIF if asked for."""
+        drawing = Image.open(io.BytesIO(drawn)).convert("RGB")
+        height, width = self.pixels.shape[:2]
+        if drawing.size != (width, height):
+            drawing = drawing.resize((width, height), Image.Resampling.BICUBIC)
+        if self.alpha is not None:
+            drawing.putalpha(Image.fromarray(self.alpha))
+        buffer = io.BytesIO()
+        exif = self.exif.tobytes() if keep_exif and len(self.exif) else None
+        drawing.save(buffer, "PNG", compress_level=1, **({"exif": exif} if exif else {}))
+        return buffer.getvalue()
+
+
+BOX = Image.Resampling.BOX
+
+
+def read(file: Path) -> Photo:
+    """A picture file.
+
+    Raises:
+        UserError: the file can't be read, or is no picture.
+    """
+    try:
+        data = file.read_bytes()
+        plain = open_image(data)
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror or error}") from None
+    except BadImage as error:
+        raise UserError(f"{file}: {error}") from None
+    picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    exif = picture.getexif()
+    profile = picture.info.get("icc_profile")
+    pixels, alpha = plain.pixels, None
+    if "transparent" in plain.repairs or profile:
+        picture = ImageOps.exif_transpose(picture)
+    if "transparent" in plain.repairs:
+        alpha = np.asarray(picture.convert("RGBA").getchannel("A"))
+    if profile:
+        pixels = _in_srgb(picture, pixels, profile, alpha)
+    exif.pop(0x0112, None)  # orientation: the pixels are upright
+    return Photo(pixels, alpha, exif)
+
+
+def _in_srgb(
+    picture: Image.Image, pixels: np.ndarray, profile: bytes, alpha: np.ndarray | None
+) -> np.ndarray:
+    """The pixels by the file's colour profile, or as they are where it can't be used."""
+    if picture.mode not in ("RGB", "CMYK", "L"):
+        picture = Image.fromarray(pixels)  # of a palette, or with alpha: on white already
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        done = ImageCms.profileToProfile(
+            picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, OSError):
+        return pixels
+    return pixels if done is None else np.asarray(done)
