@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from celflow.errors import UserError
 from celflow.images import FORMATS, BadImage, encode_png, open_image
@@ -13,6 +13,10 @@ from celflow.images import FORMATS, BadImage, encode_png, open_image
 MAX_SENT_PIXELS = (
     4 * 1024 * 1024
 )  # that the image models draw; larger pictures are drawn in as many
+
+
+BOX = Image.Resampling.BOX
+ORIENTATION = ExifTags.Base.Orientation
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,6 @@ class Photo:
         return buffer.getvalue()
 
 
-BOX = Image.Resampling.BOX
-
-
 def read(file: Path) -> Photo:
     """A picture file.
 
@@ -67,7 +68,7 @@ def read(file: Path) -> Photo:
         raise UserError(f"{file}: {error.strerror or error}") from None
     except BadImage as error:
         raise UserError(f"{file}: {error}") from None
-    picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    picture: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
     exif = picture.getexif()
     profile = picture.info.get("icc_profile")
     pixels, alpha = plain.pixels, None
@@ -77,7 +78,7 @@ def read(file: Path) -> Photo:
         alpha = np.asarray(picture.convert("RGBA").getchannel("A"))
     if profile:
         pixels = _in_srgb(picture, pixels, profile, alpha)
-    exif.pop(0x0112, None)  # orientation: the pixels are upright
+    exif.pop(ORIENTATION, None)  # the pixels are upright
     return Photo(pixels, alpha, exif)
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from stages.models.cartoonizer.flattening import LUMINANCE
 
 # Luminance and two differences of colour (YCbCr), these a little larger: a change of hue counts.
-TO_OPPONENT = np.float32([LUMINANCE, (-0.27, -0.53, 0.8), (0.8, -0.67, -0.13)]).T
+TO_OPPONENT = np.array([LUMINANCE, (-0.27, -0.53, 0.8), (0.8, -0.67, -0.13)], np.float32).T
 FROM_OPPONENT = np.linalg.inv(TO_OPPONENT)
 LEVELS = 32  # a channel's, of the histogram that colours are chosen from
 RARE = 0.5  # exponent of how often a colour is there: below 1, so that lips and eyes have theirs
@@ -86,7 +86,7 @@ def contours(picture: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
     A difference of Gaussians, against the light around it (XDoG, Winnemoeller et al. 2012, section
     2.2): isotropic. Where there would be more ink than paper, as on grass, it is left out.
     """
-    light = picture @ np.float32(LUMINANCE)[:, None]
+    light = picture @ np.array(LUMINANCE, np.float32)[:, None]
     around = blurred(light, WIDER * sigma)
     darker = (around - blurred(light, sigma)) / (around + 0.1) - FAINTEST
     crowd = blurred(ink(darker), CROWD * sigma)

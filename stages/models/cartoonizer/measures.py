@@ -41,7 +41,9 @@ def compare(
     known = features.pooled(drawings)
     before, after = (kernel_distance(features.pooled(p), known) for p in (photos, results))
     ours = alone(results)
-    directions = sum(judges.ink_directions(p, judges.added_ink(photo, p)) for photo, p in pairs)
+    directions = np.sum(
+        [judges.ink_directions(p, judges.added_ink(photo, p)) for photo, p in pairs], axis=0
+    )
     changes = [judges.changes(draw, *pair) for pair in pairs[:TURNED]]
     mirror, turn = np.mean(changes, axis=0)
     likeness = float(np.mean([judges.likeness(*pair) for pair in pairs]))
