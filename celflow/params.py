@@ -158,7 +158,7 @@ class GateConfig(Section):
     characters: Literal["accuracy", "balanced_accuracy"]
     faces: Literal["f1", "recall"]
     sketch: Literal["psnr", "ssim", "edge_f1"]
-    cartoonize: Literal["style_gain"]
+    cartoonize: Literal["cartoon_score", "style_gain"]
 
 
 class RegistryConfig(Section):

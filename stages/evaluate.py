@@ -22,7 +22,7 @@ from stages.models.common import table
 DIGITS = 4  # of the metrics that git tracks: sums of floats differ from processor to processor
 PRINTED = (
     "accuracy", "balanced_accuracy", "log_loss", "ece",
-    "psnr", "ssim", "style_gain", "content_distance", "recall", "precision",
+    "psnr", "ssim", "cartoon_score", "content_distance", "recall", "precision",
 )  # fmt: skip
 
 

@@ -256,7 +256,7 @@ def test_draw_skips_what_is_done_and_overwrites_nothing(pictures, tmp_path):
     assert FakeClient.drawn == drawn
     runner.invoke(main.app, [*words, "--again"])
     assert FakeClient.drawn == drawn + 4
-    runner.invoke(main.app, [*words, "--sharpness", "0.2"])
+    runner.invoke(main.app, [*words, "--strength", "0.2"])
     assert FakeClient.drawn == drawn + 8
 
 

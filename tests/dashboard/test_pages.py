@@ -263,9 +263,9 @@ def test_a_picture_is_drawn_and_the_white_box_is_open(image_models, picture):
 def test_the_sliders_are_styles(image_models, picture):
     del image_models.models["sketchify"]
     test = opened(draw, picture)
-    assert image_models.styles == pytest.approx({"sharpness": 0.5, "abstraction": 0.0})
+    assert image_models.styles == pytest.approx({"strength": 1.0, "abstraction": 0.0})
     test.slider[0].set_value(0.9).run()
-    assert image_models.styles["sharpness"] == pytest.approx(0.9)
+    assert image_models.styles["strength"] == pytest.approx(0.9)
     assert "sketchify is not served yet" in text(test)
 
 
