@@ -10,8 +10,11 @@ from cli import (
     registry_commands,
     serve_command,
     sort_command,
+    status_command,
     up_command,
+    version_commands,
 )
+from cli.project import in_project
 
 app = typer.Typer(
     name="celflow",
@@ -20,17 +23,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(up_command.up)
-app.command()(serve_command.serve)
-app.command()(predict_command.predict)
-app.command()(draw_command.draw)
-app.command()(sort_command.sort)
-app.command()(character_commands.enroll)
-app.command()(character_commands.forget)
-app.command("models")(registry_commands.list_models)
-app.command()(registry_commands.promote)
-app.command()(registry_commands.rollback)
-app.command()(registry_commands.deploy)
+for command in (
+    up_command.up,
+    serve_command.serve,
+    predict_command.predict,
+    draw_command.draw,
+    sort_command.sort,
+    character_commands.enroll,
+    character_commands.forget,
+    registry_commands.models,
+    version_commands.show,
+    version_commands.diff,
+    registry_commands.promote,
+    registry_commands.rollback,
+    version_commands.history,
+    version_commands.verify,
+    status_command.status,
+    status_command.register,
+    registry_commands.deploy,
+):
+    app.command()(in_project(command))
 
 
 def main() -> None:

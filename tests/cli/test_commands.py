@@ -17,8 +17,8 @@ from serving.client import BadInput, Prediction
 from serving.labels import LABELS
 
 COMMANDS = (
-    "up", "serve", "predict", "draw", "sort", "enroll", "forget", "models", "promote", "rollback",
-    "deploy",
+    "up", "serve", "predict", "draw", "sort", "enroll", "forget", "models", "show", "diff",
+    "promote", "rollback", "history", "verify", "status", "register", "deploy",
 )  # fmt: skip
 ROOT = Path(__file__).parents[2]
 runner = CliRunner()
