@@ -16,8 +16,10 @@ from cli import (
     registry_commands,
     serve_command,
     sort_command,
+    status_command,
     traffic_commands,
     up_command,
+    version_commands,
 )
 from cli.project import in_project
 
@@ -59,10 +61,16 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "enroll": character_commands.enroll,
     "forget": character_commands.forget,
     "import": import_command.import_model,
-    "models": registry_commands.list_models,
+    "models": registry_commands.models,
+    "show": version_commands.show,
+    "diff": version_commands.diff,
     "gate": gate_command.gate,
     "promote": registry_commands.promote,
     "rollback": registry_commands.rollback,
+    "history": version_commands.history,
+    "verify": version_commands.verify,
+    "status": status_command.status,
+    "register": status_command.register,
     "deploy": registry_commands.deploy,
     "replay": traffic_commands.replay,
     "shadow": traffic_commands.shadow,

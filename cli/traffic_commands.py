@@ -76,7 +76,7 @@ def guard(
     from promotion import deploy, shadow
     from serving.client import Client
 
-    before = deploy.previous_champion(model)
+    before, _ = deploy.before_champion(model)
     with Client(server) as client:
         with shadow.request_log(client, model, share) as log:
             print(f"watching {model}, beside version {before.version}; Ctrl-C ends it", flush=True)
@@ -87,7 +87,8 @@ def guard(
         if why is None:
             print("nothing broke down")
             return
-        deploy.promote(client, before, registry.CHAMPION)
+        why_not = f"celflow guard: {why}"
+        deploy.promote(client, before, registry.CHAMPION, kind="rollback", reason=why_not)
         print(f"{time.strftime('%H:%M:%S')} rolled back to version {before.version}: {why}")
         raise typer.Exit(1)
 

@@ -23,8 +23,9 @@ from serving.client import BadInput, Prediction
 from serving.labels import LABELS
 
 COMMANDS = (
-    "up", "serve", "predict", "draw", "sort", "watch", "enroll", "forget", "models", "promote",
-    "rollback", "deploy",
+    "up", "serve", "predict", "draw", "sort", "watch", "enroll", "forget", "import", "models",
+    "show", "diff", "gate", "promote", "rollback", "history", "verify", "status", "register",
+    "deploy", "replay", "shadow", "guard",
 )  # fmt: skip
 ROOT = Path(__file__).parents[2]
 runner = CliRunner()

@@ -16,6 +16,7 @@ from celflow.images import encode_png
 from cli import main
 from promotion import deploy, serving_config, shadow, traffic
 from serving.client import Client
+from stages.models.common.saved_model import digest
 
 from ..serving.model_server import Server
 
@@ -70,13 +71,13 @@ def saved(tmp_path_factory):
 @pytest.fixture
 def stack(project, saved):
     """Registered versions 1 (previous), 2 (champion) and 3 (challenger), and a server."""
-    for number, folder in enumerate(saved, 1):
+    for folder in saved:
         tags = {"task": "cartoon_or_photo", "labels": "[]"}
         with registry.run(MODEL) as active:
             run_id = active.info.run_id
-        registry.register(MODEL, run_id, folder, str(number), tags)
-    for alias, number in (("previous", 1), ("champion", 2), ("challenger", 3)):
-        registry.set_alias(MODEL, alias, number)
+        made, _ = registry.register(MODEL, run_id, folder, digest(folder), tags)
+        if made.version == 2:
+            registry.commit(MODEL, registry.plan(made, registry.CHAMPION, "promote"))
     with Client("127.0.0.1:1", patience=0) as nobody:
         deploy.deploy(nobody)
     flag = f"--model_config_file={serving_config.MODELS_CONFIG.absolute()}"
