@@ -165,7 +165,10 @@ class RegistryConfig(Section):
     """The gate between challenger and champion."""
 
     gate: GateConfig
-    tolerance: Share
+    margin: Share
+    max_recall_loss: Share
+    max_latency: Annotated[float, Field(ge=1)]
+    max_size: Annotated[float, Field(ge=1)]
 
 
 class Params(Section):

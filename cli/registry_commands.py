@@ -81,14 +81,18 @@ def promote(
         Alias, typer.Option(help="champion is served as stable, challenger as canary.")
     ] = Alias.champion,
     force: Annotated[bool, typer.Option(help="Promote even if the gate fails.")] = False,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="By how much it may be worse.", min=0, max=1, show_default="params.yaml"),
+    ] = None,
     reason: Reason = "",
     as_json: AsJson = False,
     server: Server = SERVER,
 ) -> None:
     """Make a version champion or challenger, and check that the running server answers with it.
 
-    A champion has to pass the gate: its metric on the test set must not be below the present
-    champion's by more than the tolerance in params.yaml.
+    A champion has to pass the gate: it is tried in a server of its own and, on the test pictures,
+    must be better than the present champion, or shown to be no worse by more than the margin.
     """
     from celflow import params, registry
     from promotion import gate
@@ -97,15 +101,17 @@ def promote(
     why: dict[str, Any] = {"reason": reason}
     if to is Alias.champion:
         champion = registry.with_alias(model, registry.CHAMPION)
-        verdict = gate.compare(champion, candidate, params.load())
-        print(f"gate: {'passed' if verdict.passed else 'failed'}: {verdict.reason}")
+        verdict = gate.compare(champion, candidate, params.load(), margin)
+        forced = not verdict.passed and force
+        gate.record(candidate, verdict, forced)
+        if not as_json:
+            print(f"gate: {'passed' if verdict.passed else 'failed'}: {verdict.reason}")
         if not verdict.passed and not force:
+            said = f": {verdict.reason}" if as_json else ""
             raise UserError(
-                f"{model} version {version} does not pass the gate; --force overrules it"
+                f"{model} version {version} does not pass the gate{said}; --force overrules it"
             )
-        outcome = "passed" if verdict.passed else "forced"
-        registry.set_tag(candidate, "gate", f"{outcome}: {verdict.reason}")
-        why |= {"gate": verdict.reason, "forced": not verdict.passed}
+        why |= {"gate": verdict.reason, "forced": forced}
         if champion is not None:
             why["compared"] = champion.version
     _promote(candidate, to.value, server, as_json, **why)
