@@ -93,7 +93,7 @@ def _marked(pixels: np.ndarray, boxes: Sequence[Box], shown: int) -> np.ndarray:
     font = ImageFont.load_default(size=round(15 * unit))
     for number, box in enumerate(boxes, start=1):
         left, top = box.x * scale, box.y * scale
-        right, bottom = left + box.w * scale - 1, top + box.h * scale - 1
+        right, bottom = left + max(box.w * scale - 1, 0), top + max(box.h * scale - 1, 0)
         draw.rectangle((left, top, right, bottom), outline=ACCENT, width=max(2, round(3 * unit)))
         plate = (left, top, left + 22 * unit, top + 22 * unit)
         draw.rectangle(plate, fill=ACCENT)

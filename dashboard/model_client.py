@@ -109,6 +109,11 @@ def labelled_versions(model: str) -> dict[str, int]:
     Raises:
         ServerError: the server is down.
     """
+    return _labelled_versions(default_address(), model)
+
+
+@st.cache_data(ttl=30, show_spinner=False)
+def _labelled_versions(address: str, model: str) -> dict[str, int]:
     found = {}
     for name in LABELS.values():
         try:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from celflow.images import BadImage
 from celflow.params import DataConfig
@@ -29,13 +30,20 @@ class Picture:
     data: bytes
 
 
-def choose(data: DataConfig) -> Picture | None:
-    """Let the visitor upload pictures or pick a sample; the choice holds for all pages.
+def answers_first(data: DataConfig) -> DeltaGenerator | None:
+    """Let the visitor choose pictures, and return the place for the answers, above the field.
 
-    Returns None where nothing is chosen or the file is no picture; the page then says so.
+    So the first screen of a phone has picture and answer. Returns None where nothing is chosen yet;
+    the page then says so. The choice holds for all pages.
     """
-    controls(data)
-    return current()
+    if "picture" not in st.session_state:
+        controls(data)
+        st.info("Upload a picture, or pick one of the samples.", icon=":material/image_search:")
+        return None
+    answers = st.container()
+    with st.expander("Other pictures", icon=":material/add_photo_alternate:", expanded=True):
+        controls(data)
+    return answers
 
 
 def controls(data: DataConfig) -> None:
@@ -58,10 +66,7 @@ def controls(data: DataConfig) -> None:
 
 
 def current() -> Picture | None:
-    """The chosen picture; where there is none, or none that can be used, the page says so."""
-    if "picture" not in st.session_state:
-        st.info("Upload a picture, or pick one of the samples.", icon=":material/image_search:")
-        return None
+    """The chosen picture; where it can't be used, the page says so."""
     name, content = st.session_state["picture"]
     found = opened(name, content)
     if isinstance(found, Picture):

@@ -73,6 +73,14 @@ def label(version: int | str) -> str:
     return labels.get(str(version), f"version {version}")
 
 
+def show_table(heads: str, rows: str, what: str) -> None:
+    """Show a table that scrolls where it is too wide. heads, rows: HTML. what: its name."""
+    st.html(
+        f'<div class="table" tabindex="0" role="region" aria-label="{escape(what)}"><table>'
+        f"<tr>{heads}</tr>{rows}</table></div>"
+    )
+
+
 def in_words(score: float) -> str:
     """How sure a calibrated score (0 to 1) is."""
     for least, words in ((0.98, "almost certain"), (0.9, "quite sure"), (0.7, "fairly sure")):

@@ -8,7 +8,7 @@ from celflow import params
 from celflow.faces import Box
 from celflow.images import encode_png, shrink
 from celflow.params import Params
-from dashboard import face_boxes, model_client, picture_input, widgets
+from dashboard import compare_on_test, face_boxes, model_client, picture_input, widgets
 from dashboard.model_client import Answer, Outcome
 from dashboard.picture_input import Picture
 from serving.client import ServerDown, ServerError
@@ -22,9 +22,16 @@ def page() -> None:
     """Whether both answers agree, which versions gave them, and how fast."""
     config = params.load()
     st.title("Compare")
-    picture = picture_input.choose(config.data)
-    if picture is None:
+    answers = picture_input.answers_first(config.data)
+    if answers is None:
         return
+    with answers:
+        picture = picture_input.current()
+        if picture is not None:
+            _answer(picture, config)
+
+
+def _answer(picture: Picture, config: Params) -> None:
     left, right = st.columns(widgets.COLUMNS, gap="medium")
     with right:
         chosen = _choose_two(config)
@@ -54,6 +61,7 @@ def page() -> None:
     ]
     with right:
         _show(outcomes)
+    compare_on_test.show(chosen, config)
 
 
 def _show_drawings(chosen: Sequence[tuple[str, int | str]], picture: bytes) -> None:
@@ -93,7 +101,7 @@ def _choose_two(config: Params) -> list[tuple[str, int | str]] | None:
 def _choose_version(model: str, key: str, rival: bool = False) -> int | str:
     """A version or label of a model. rival: the challenger first, or the champion's forerunner."""
     numbers = model_client.available_versions(model)
-    labelled = model_client.labelled_versions(model)
+    labelled = model_client.labelled_versions(model) if rival else {}
     options: list[int | str] = ["stable", "canary", *numbers]
     index = 0
     if rival and "canary" in labelled:

@@ -53,10 +53,7 @@ def _counts(table: pd.DataFrame) -> None:
         for label, row in counts.iterrows()
     )
     heads = "".join(f"<th>{escape(head)}</th>" for head in ("class", *splits, "all"))
-    st.html(
-        '<div class="table" tabindex="0" role="region" aria-label="Counts"><table>'
-        f"<tr>{heads}</tr>{rows}</table></div>"
-    )
+    widgets.show_table(heads, rows, "Counts")
 
 
 def _across(table: pd.DataFrame) -> None:

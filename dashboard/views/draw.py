@@ -30,9 +30,16 @@ def page() -> None:
     """What the image models draw from a picture."""
     config = params.load()
     st.title("Draw")
-    picture = picture_input.choose(config.data)
-    if picture is None:
+    answers = picture_input.answers_first(config.data)
+    if answers is None:
         return
+    with answers:
+        picture = picture_input.current()
+        if picture is not None:
+            _answer(picture)
+
+
+def _answer(picture: Picture) -> None:
     small = shrink(picture.pixels, before_after.PREVIEW)
     left, right = st.columns(widgets.COLUMNS, gap="medium")
     with left:

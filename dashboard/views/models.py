@@ -74,12 +74,9 @@ def _table(versions: list[dict[str, Any]]) -> None:
         f"<td><code>{escape(row['git_commit'][:8])}</code></td><td>{escape(row['gate'])}</td></tr>"
         for row in versions
     )
-    heads = ("version", "alias", metric, "made", "data", "commit", "gate")
-    st.html(
-        '<div class="table" tabindex="0" role="region" aria-label="Versions"><table><tr>'
-        + "".join(f"<th>{escape(head)}</th>" for head in heads)
-        + f"</tr>{lines}</table></div>"
-    )
+    names = ("version", "alias", metric, "made", "data", "commit", "gate")
+    heads = "".join(f"<th>{escape(name)}</th>" for name in names)
+    widgets.show_table(heads, lines, "Versions")
     points = [(row["version"], row[metric]) for row in versions if row[metric] is not None]
     if len(points) > 1:
         st.line_chart(

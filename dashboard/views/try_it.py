@@ -28,11 +28,9 @@ def page() -> None:
             "Drop a picture: celflow says whether it is a cartoon or a photograph, finds the drawn "
             "faces and names them."
         )
-        picture_input.choose(config.data)
+    answers = picture_input.answers_first(config.data)
+    if answers is None:
         return
-    answers = st.container()  # above the field, so that a phone's first screen has them
-    with st.expander("Other pictures", icon=":material/add_photo_alternate:", expanded=True):
-        picture_input.controls(config.data)
     with answers:
         _overview()
         picture = picture_input.current()
