@@ -11,6 +11,7 @@ from cli import (
     draw_command,
     gate_command,
     import_command,
+    listen_command,
     output,
     predict_command,
     registry_commands,
@@ -75,6 +76,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "replay": traffic_commands.replay,
     "shadow": traffic_commands.shadow,
     "guard": traffic_commands.guard,
+    "listen": listen_command.listen,
 }
 for name, command in COMMANDS.items():
     app.command(name)(in_project(command))
