@@ -1,11 +1,15 @@
 """`celflow enroll`, `forget`: the characters that a recogniser knows."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from celflow.errors import UserError
+from celflow.names import as_text, shown
+from cli import output
+from cli.options import AsJson
 
 if TYPE_CHECKING:
     from celflow.registry import RegisteredVersion
@@ -20,8 +24,12 @@ BaseVersion = Annotated[
 
 def enroll(
     name: Annotated[str, typer.Argument(help="The character's name, as answers will show it.")],
-    folder: Annotated[Path, typer.Argument(help="A few pictures of that character.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="A few pictures of that character."),
+    ],
     version: BaseVersion = None,
+    as_json: AsJson = False,
 ) -> None:
     """Add a character to the recogniser from a few pictures, without training.
 
@@ -32,14 +40,15 @@ def enroll(
     from promotion import enroll
 
     made, left_out = enroll.enroll(name, folder, _base(version), params.load())
-    for line in left_out:
-        print(f"left out: {line}")
-    _report(made, f"{made.tags['faces']} faces of {name}")
+    if not as_json:
+        output.print_left_out([shown(line) for line in left_out])
+    _report(made, f"{made.tags['faces']} faces of {name}", as_json, left_out)
 
 
 def forget(
     name: Annotated[str, typer.Argument(help="A character that the recogniser knows.")],
     version: BaseVersion = None,
+    as_json: AsJson = False,
 ) -> None:
     """Remove a character from the recogniser, whether enrolled or trained.
 
@@ -47,7 +56,7 @@ def forget(
     """
     from promotion import enroll
 
-    _report(enroll.forget(name, _base(version)), f"without {name}")
+    _report(enroll.forget(name, _base(version)), f"without {name}", as_json)
 
 
 def _base(version: int | None) -> "RegisteredVersion":
@@ -61,7 +70,17 @@ def _base(version: int | None) -> "RegisteredVersion":
     return champion
 
 
-def _report(version: "RegisteredVersion", change: str) -> None:
+def _report(
+    version: "RegisteredVersion", change: str, as_json: bool, left_out: Sequence[str] = ()
+) -> None:
+    if as_json:
+        output.print_json(
+            {
+                "model": MODEL, "version": version.version, "aliases": list(version.aliases),
+                "change": change, "left_out": [as_text(line) for line in left_out],
+            }
+        )  # fmt: skip
+        return
     aliases = ", ".join(version.aliases) or "no alias"
     print(f"{MODEL} version {version.version}, {change} ({aliases})")
     print(f"next: celflow promote {MODEL} {version.version}")

@@ -22,6 +22,7 @@ Backend = Annotated[
         "server, or the first of these that is installed (auto)."
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 SERVER = "127.0.0.1:8500"
 HOST = "127.0.0.1"

@@ -1,18 +1,38 @@
-"""What commands share that send picture files to models: their arguments, and reading a file."""
+"""What commands share that send picture files to models: their arguments, and reading files."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from celflow.errors import UserError
+from celflow.names import shown
 from serving.labels import LABELS
 
 VersionOption = Annotated[
     str | None,
     typer.Option(help="A number, `champion` or `challenger`.", show_default="champion"),
 ]
-Files = Annotated[list[Path], typer.Argument(help="Pictures: JPEG, PNG, BMP, GIF or WebP.")]
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Pictures (JPEG, PNG, BMP, GIF, WebP, TIFF, AVIF, HEIC), or folders of them.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file to be asked about.
+
+    inside: its path from the folder that was named, or its name.
+    """
+
+    path: Path
+    inside: Path
 
 
 def version_or_label(option: str | None) -> int | str:
@@ -28,20 +48,45 @@ def version_or_label(option: str | None) -> int | str:
     return LABELS.get(option or "champion", option or "")
 
 
+def find(paths: list[Path]) -> list[Found]:
+    """The files that are named and, of the folders that are, those that are called pictures.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = [one for path in paths for one in _below(path)]
+    if not found:
+        raise UserError(f"no picture in {', '.join(map(shown, paths))}")
+    return found
+
+
 def read(file: Path) -> bytes:
     """A picture file's bytes in a format that the model server takes.
 
     Raises:
         UserError: the file can't be read, or is no picture.
     """
-    from celflow.images import BadImage, upright_bytes
+    from celflow.images import BadImage
+    from serving.client.pictures import sendable
 
     try:
-        return upright_bytes(file.read_bytes())
+        return sendable(file.read_bytes())
     except OSError as error:
-        raise UserError(f"{file}: {error.strerror or error}") from None
+        raise UserError(error.strerror or str(error)) from None
     except BadImage as error:
-        raise UserError(f"{file}: {error}") from None
+        raise UserError(str(error)) from None
+
+
+@contextmanager
+def refusals_explained(data: bytes) -> Iterator[None]:
+    """What the server refuses, such as a picture that is cut off, is told in plain words."""
+    from serving.client import BadInput
+    from serving.client.pictures import why_refused
+
+    try:
+        yield
+    except BadInput as error:
+        raise UserError(why_refused(data, error)) from None
 
 
 def takes_faces(model: str) -> bool:
@@ -52,3 +97,15 @@ def takes_faces(model: str) -> bool:
     if model not in params.models or params.facecrop.detector == "none":
         return False
     return params.task(model) == "characters"
+
+
+def _below(path: Path) -> Iterator[Found]:
+    from serving.client.pictures import USER_SUFFIXES
+    from sorting.walk import files_in
+
+    if not path.is_dir():
+        yield Found(path, Path(path.name))
+        return
+    for file in files_in(path):
+        if file.suffix[1:].lower() in USER_SUFFIXES:
+            yield Found(file, file.relative_to(path))

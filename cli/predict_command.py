@@ -1,16 +1,18 @@
 """`celflow predict`: ask a served model about picture files."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import picture_files
-from cli.options import SERVER, Server
+from celflow.errors import UserError
+from celflow.names import as_text, shown
+from cli import output, picture_files
+from cli.options import SERVER, AsJson, Server
 
 if TYPE_CHECKING:
     from serving.client import Client, Prediction
 
+IN_FLIGHT = 8  # pictures asked about at a time
 UNKNOWN = "unknown"  # what a model answers that knows that it knows nobody
 
 
@@ -22,42 +24,62 @@ def predict(
     whole: Annotated[
         bool, typer.Option("--whole", help="Take a picture without a face for a face itself.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: AsJson = False,
     server: Server = SERVER,
 ) -> None:
     """Ask a classifier, or face_detector, about pictures.
 
-    Character models are asked about each face.
+    Character models are asked about each face. A file that can't be used is named at the end, and
+    the exit code is 1.
     """
-    from serving.client import Client
+    from serving.client import Client, ModelNotFound, ServerDown
+    from serving.client.in_flight import map_in_flight
 
-    pictures = [(str(file), picture_files.read(file)) for file in files]
-    asked: list[tuple[str, bytes | None]] = [*pictures]
+    found = picture_files.find(files)
     chosen = picture_files.version_or_label(version)
-    answers: list[dict[str, Any]] = []  # as --json prints them
+    of_faces = picture_files.takes_faces(model)
     with Client(server) as client:
-        if picture_files.takes_faces(model):
-            asked = [face for name, data in pictures for face in _faces(client, name, data, whole)]
-        for name, data in asked:
-            if data is None:
-                answers.append(
-                    {"file": name, "model": model, "verdict": "no face found", "scores": {}}
-                )
-                continue
-            answer = client.predict(model, [data], chosen)
-            answers.append(
-                {
-                    "file": name,
-                    "model": model,
-                    "version": answer.version,
-                    "milliseconds": round(answer.milliseconds, 1),
-                    **_content(answer, top),
-                }
-            )
+
+        def ask(one: picture_files.Found) -> list[dict[str, Any]] | UserError:
+            """What --json prints about a file, or why it can't be used."""
+            try:
+                data = picture_files.read(one.path)
+                asked: list[tuple[str, bytes | None]] = [(str(one.path), data)]
+                with picture_files.refusals_explained(data):
+                    if of_faces:
+                        asked = _faces(client, str(one.path), data, whole)
+                    return [_answer(client, model, chosen, top, *picture) for picture in asked]
+            except (ServerDown, ModelNotFound):
+                raise
+            except UserError as error:
+                return error
+
+        answers, bad = [], []
+        for one, answer in zip(found, map_in_flight(ask, found, IN_FLIGHT), strict=True):
+            if isinstance(answer, UserError):
+                bad.append(f"{shown(one.path)}: {answer}")
+                answers.append({"file": as_text(one.path), "model": model, "error": str(answer)})
+            else:
+                answers += answer
     if as_json:
-        print(json.dumps(answers, indent=2, ensure_ascii=False))
+        output.print_json(answers)
     else:
-        _print_table(answers)
+        _print_table([answer for answer in answers if "error" not in answer])
+        output.print_left_out(bad)
+    if bad:
+        raise typer.Exit(1)
+
+
+def _answer(
+    client: "Client", model: str, version: int | str, top: int, name: str, data: bytes | None
+) -> dict[str, Any]:
+    """The answer about one picture or face, as --json prints it. data: None where no face is."""
+    head = {"file": as_text(name), "model": model}
+    if data is None:
+        return {**head, "verdict": "no face found", "scores": {}}
+    answer = client.predict(model, [data], version)
+    time = {"version": answer.version, "milliseconds": round(answer.milliseconds, 1)}
+    return {**head, **time, **_content(answer, top)}
 
 
 def _content(answer: "Prediction", top: int) -> dict[str, Any]:
@@ -79,9 +101,9 @@ def _content(answer: "Prediction", top: int) -> dict[str, Any]:
 def _print_table(answers: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("file", "answer", "others", "version", "ms")
+    table = Table(Column("file", overflow="fold"), "answer", "others", "version", "ms")
     for answer in answers:
         if "faces" in answer:
             found = answer["faces"]
@@ -92,7 +114,7 @@ def _print_table(answers: list[dict[str, Any]]) -> None:
             if answer["verdict"] not in answer["scores"]:  # "unsure"
                 names.insert(0, answer["verdict"])
         table.add_row(
-            escape(answer["file"]),
+            escape(shown(answer["file"])),
             escape(names[0]),
             escape(", ".join(names[1:])),
             str(answer.get("version", "")),

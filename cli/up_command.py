@@ -106,9 +106,11 @@ def _print_addresses(address: str, ports: Mapping[str, int], models: Iterable[st
     if not registry.is_default():
         tracking = os.environ["MLFLOW_TRACKING_URI"]
     server = f"{address}:{ports['--grpc-port']}"
-    table = load().models.items()
-    classifiers = [name for name, row in table if row.task in CLASSIFICATION_TASKS]
-    model = next((name for name in classifiers if name in models), min(models))
+    config = load()
+    tasks = {name: config.task(name) for name in config.models if name in models}
+    classifiers = [name for name, task in tasks.items() if task in (*CLASSIFICATION_TASKS, "faces")]
+    model = next(iter(classifiers), min(models))
+    verb = "predict" if classifiers else "draw"  # drawing models have no names to tell
     addresses = Table(show_header=False, box=None)
     for name, url, use in (
         (
@@ -117,7 +119,7 @@ def _print_addresses(address: str, ports: Mapping[str, int], models: Iterable[st
             "try pictures, compare models",
         ),
         ("MLflow", tracking, "runs, curves, versions and their lineage"),
-        ("Model server", f"{server} (gRPC)", f"celflow predict {model} FILE --server {server}"),
+        ("Model server", f"{server} (gRPC)", f"celflow {verb} {model} FILE --server {server}"),
         ("", f"http://{address}:{ports['--rest-port']} (REST)", f"GET /v1/models/{model}"),
     ):
         addresses.add_row(f"[bold]{name}", url, use)

@@ -16,7 +16,7 @@ from dashboard.picture_input import Picture
 from dashboard.widgets import escaped
 from serving.client.faces import find_faces
 
-ACCENT = (14, 124, 123)  # theme.primaryColor
+ACCENT = (11, 100, 99)  # theme.light.primaryColor
 
 HASHES: dict[str | type[Any], Callable[[Any], Any]] = {FacecropConfig: repr}
 
@@ -31,7 +31,8 @@ def show(picture: Picture, boxes: Sequence[Box] = ()) -> None:
     # at most 440 px high on the page, and at most three times its size
     shown = max(1, round(width * min(440 / height, 480 / width, 3)))
     with st.container(key="picture", gap="xsmall"):
-        st.image(_marked(picture.pixels, boxes, shown), width=shown)
+        alt = f"{picture.name}, with {len(boxes)} faces marked" if boxes else picture.name
+        st.image(_marked(picture.pixels, boxes, shown), width=shown, alt=alt)
         st.caption(f"{escaped(picture.name)} · {width} × {height} · {picture.format}")
 
 
@@ -77,12 +78,14 @@ def _marked(pixels: np.ndarray, boxes: Sequence[Box], shown: int) -> np.ndarray:
     shown: its width on the page in px; twice as many pixels are kept at most, for fine screens.
     """
     height, width = pixels.shape[:2]
-    side = round(2 * shown * max(1, height / width))
+    side = max(1, round(2 * shown * max(1, height / width)))
     small = shrink(pixels, side)
     if not boxes:
         return small
     if width < shown:  # too few pixels for lines and numbers
-        small = np.asarray(Image.fromarray(small).resize((shown, round(shown * height / width))))
+        small = np.asarray(
+            Image.fromarray(small).resize((shown, max(1, round(shown * height / width))))
+        )
     scale = small.shape[1] / width
     unit = small.shape[1] / shown  # a pixel on the page
     canvas = Image.fromarray(small)
@@ -90,7 +93,7 @@ def _marked(pixels: np.ndarray, boxes: Sequence[Box], shown: int) -> np.ndarray:
     font = ImageFont.load_default(size=round(15 * unit))
     for number, box in enumerate(boxes, start=1):
         left, top = box.x * scale, box.y * scale
-        right, bottom = left + box.w * scale - 1, top + box.h * scale - 1
+        right, bottom = left + max(box.w * scale - 1, 0), top + max(box.h * scale - 1, 0)
         draw.rectangle((left, top, right, bottom), outline=ACCENT, width=max(2, round(3 * unit)))
         plate = (left, top, left + 22 * unit, top + 22 * unit)
         draw.rectangle(plate, fill=ACCENT)

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 import streamlit as st
 
 from celflow import params
+from celflow.images import encode_png
 from celflow.params import Task
-from serving.client import Client, ModelNotFound, ServerError, default_address
+from serving.client import BadInput, Client, ModelNotFound, ServerError, default_address
+from serving.labels import LABELS
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Answer:
 
 
 Outcome = Answer | ServerError
+
+_GREY = encode_png(np.full((64, 64, 3), 127, np.uint8))
 
 
 @st.cache_resource(show_spinner=False)
@@ -65,6 +70,15 @@ def classify_by_all(models: Sequence[str], pictures: Sequence[bytes]) -> dict[st
         return dict(zip(models, outcomes, strict=True))
 
 
+def classify_each(model: str, pictures: Sequence[bytes]) -> list[Outcome]:
+    """`classify` by the stable version, each picture by itself, many at the same time."""
+    connection = client()
+    with ThreadPoolExecutor(8) as threads:
+        return list(
+            threads.map(lambda one: _classify(connection, model, [one], "stable"), pictures)
+        )
+
+
 def draw(
     model: str, picture: bytes, styles: dict[str, float], version: int | str = "stable"
 ) -> tuple[bytes, str]:
@@ -87,6 +101,26 @@ def available_versions(model: str) -> list[int]:
         ServerError: the server is down.
     """
     return _available_versions(client(), model)
+
+
+def labelled_versions(model: str) -> dict[str, int]:
+    """Which version each label names now: `stable`, and `canary` where there is one.
+
+    Raises:
+        ServerError: the server is down.
+    """
+    return _labelled_versions(default_address(), model)
+
+
+@st.cache_data(ttl=30, show_spinner=False)
+def _labelled_versions(address: str, model: str) -> dict[str, int]:
+    found = {}
+    for name in LABELS.values():
+        try:
+            found[name] = client().predict(model, [_GREY], name).version
+        except (ModelNotFound, BadInput):
+            continue
+    return found
 
 
 def all_available_versions(models: Sequence[str]) -> dict[str, list[int]]:

@@ -1,14 +1,18 @@
-"""The picture that a visitor asks about: uploaded or a sample, and decoded once."""
+"""The pictures that a visitor asks about: uploaded, taken or samples, and decoded once."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from celflow.images import SUFFIXES, BadImage, open_image, upright_bytes
+from celflow.images import BadImage
 from celflow.params import DataConfig
 from dashboard import sample_gallery
 from dashboard.widgets import COLUMNS, escaped
+from serving.client.pictures import NAMES, open_picture
+
+WAYS = ("Pictures", "A folder", "Camera")
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,7 @@ class Picture:
     """A decoded picture.
 
     format: the file's real format, such as JPEG.
-    pixels: uint8 [H, W, 3], RGB, upright, read-only.
+    pixels: uint8 [H, W, 3], sRGB, upright, read-only.
     data: the file's bytes, in a format that the model server takes.
     """
 
@@ -26,46 +30,86 @@ class Picture:
     data: bytes
 
 
-def choose(data: DataConfig) -> Picture | None:
-    """Let the visitor upload a picture or pick a sample; the choice holds for all pages.
+def answers_first(data: DataConfig) -> DeltaGenerator | None:
+    """Let the visitor choose pictures, and return the place for the answers, above the field.
 
-    Returns None where nothing is chosen or the file is no picture; the page then says so.
+    So the first screen of a phone has picture and answer. Returns None where nothing is chosen yet;
+    the page then says so. The choice holds for all pages.
     """
+    if "picture" not in st.session_state:
+        controls(data)
+        st.info("Upload a picture, or pick one of the samples.", icon=":material/image_search:")
+        return None
+    answers = st.container()
+    with st.expander("Other pictures", icon=":material/add_photo_alternate:", expanded=True):
+        controls(data)
+    return answers
+
+
+def controls(data: DataConfig) -> None:
+    """The ways to a picture."""
     upload, gallery = st.columns(COLUMNS, gap="medium")
     with upload, st.container(key="upload"):
-        # A new key empties the upload field when a sample is picked instead.
-        key = f"file-{st.session_state.setdefault('uploads', 0)}"
-        st.file_uploader("Upload a picture", SUFFIXES, key=key, on_change=_upload, args=(key,))
+        way = st.segmented_control("From", WAYS, default=WAYS[0], key="way", required=True)
+        # A new key empties the field when a sample is picked instead.
+        key = f"file-{st.session_state.setdefault('uploads', 0)}-{way}"
+        if way == "Camera":
+            st.camera_input("Take a picture", key=key, on_change=_upload, args=(key,))
+        else:
+            st.file_uploader(
+                f"Upload {NAMES}",
+                accept_multiple_files="directory" if way == "A folder" else True,
+                key=key, on_change=_upload, args=(key,),
+            )  # fmt: skip
     with gallery, st.container(key="gallery"):
         sample_gallery.show(data)
 
-    if "picture" not in st.session_state:
-        st.info("Upload a picture, or pick one of the samples.", icon=":material/image_search:")
-        return None
+
+def current() -> Picture | None:
+    """The chosen picture; where it can't be used, the page says so."""
     name, content = st.session_state["picture"]
-    try:
-        return _open(name, content)
-    except BadImage as error:
-        st.error(
-            f"**{escaped(name)} is no usable picture:** {escaped(str(error))}. "
-            "Choose another file.",
-            icon=":material/broken_image:",
-        )
-        return None
+    found = opened(name, content)
+    if isinstance(found, Picture):
+        return found
+    st.error(
+        f"**{escaped(name)} is no usable picture:** {escaped(found)}. Choose another file.",
+        icon=":material/broken_image:",
+    )
+    return None
+
+
+def all_chosen() -> list[tuple[str, bytes]]:
+    """Name and bytes of every picture that was uploaded together, or of the one that is chosen."""
+    if "picture" not in st.session_state:
+        return []
+    several: list[tuple[str, bytes]] = st.session_state.get("pictures", [])
+    return several or [st.session_state["picture"]]
+
+
+def look_at(number: int) -> None:
+    """Choose one of those that were uploaded together; runs before the page does."""
+    st.session_state["picture"] = st.session_state["pictures"][number]
 
 
 # cache_data would copy the pixels each time
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _open(name: str, content: bytes) -> Picture:
-    opened = open_image(content)
-    return Picture(name, opened.format, opened.pixels, upright_bytes(content))
+@st.cache_resource(max_entries=64, show_spinner=False)
+def opened(name: str, content: bytes) -> Picture | str:
+    """A file's picture, or why it is none."""
+    try:
+        picture = open_picture(content)
+    except BadImage as error:
+        return str(error)
+    return Picture(name, picture.format, picture.pixels, picture.data)
 
 
 def _upload(key: str) -> None:
-    """Runs before the page does: a file was uploaded, or removed."""
+    """Runs before the page does: files were uploaded, or removed."""
     state = st.session_state
     state.pop("sample", None)
-    if state[key] is None:
+    files = state[key] if isinstance(state[key], list) else [state[key]] if state[key] else []
+    if not files:
         state.pop("picture", None)
-    else:
-        state["picture"] = (state[key].name, state[key].getvalue())
+        state.pop("pictures", None)
+        return
+    state["pictures"] = [(file.name, file.getvalue()) for file in files]
+    state["picture"] = state["pictures"][0]

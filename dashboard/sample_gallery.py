@@ -29,7 +29,7 @@ def show(data: DataConfig) -> None:
     with st.container(horizontal=True, gap="xsmall", key="samples"):
         for number, (path, pixels) in enumerate(samples):
             with st.container(key=f"sample-{number}", width=THUMBNAIL):
-                st.image(pixels, width=THUMBNAIL)
+                st.image(pixels, width=THUMBNAIL, alt="")  # the button says it
                 st.button(
                     f"{path.parent.name}: {path.name}",
                     key=f"pick-{number}",
@@ -90,6 +90,7 @@ def _pick(path: Path) -> None:
     """Runs before the page does: a sample was picked."""
     state = st.session_state
     state["uploads"] += 1
+    state.pop("pictures", None)
     try:
         state["picture"] = (path.name, path.read_bytes())
         state["sample"] = path

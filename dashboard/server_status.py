@@ -15,7 +15,7 @@ def show() -> None:
     versions: dict[str, list[int]] = {}
     try:
         versions = model_client.all_available_versions(list(params.load().models))
-        state = "up"
+        state = "up" if any(versions.values()) or model_client.client().healthy() else "loading"
     except ServerDown:
         state = "down"
     except ServerError:

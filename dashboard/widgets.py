@@ -6,8 +6,9 @@ from html import escape
 
 import streamlit as st
 
+from dashboard import model_client
 from dashboard.model_client import Answer
-from serving.client import ModelNotFound, ServerDown, ServerError, default_address
+from serving.client import Loading, ModelNotFound, ServerDown, ServerError, default_address
 
 COLUMNS = (5, 7)  # widths of every page: the picture on the left, answers on the right
 
@@ -36,7 +37,13 @@ def note(answer: Answer) -> str:
 
 def show_error(error: ServerError, model: str, version: int | str = "stable") -> None:
     """Show why a model gave no answer, and what to do about it."""
-    if isinstance(error, ServerDown):
+    if isinstance(error, Loading):
+        st.info(
+            "**The models are still loading.** The page goes on by itself.",
+            icon=":material/hourglass_top:",
+        )
+        _go_on_when_loaded()
+    elif isinstance(error, ServerDown):
         st.error(
             f"**The model server is down.** Nothing answers at {escaped(default_address())}. "
             "Start everything with `celflow up`, or the server alone with `celflow serve`.",
@@ -64,6 +71,28 @@ def label(version: int | str) -> str:
     """How a version number or label is shown."""
     labels = {"stable": "stable (champion)", "canary": "canary (challenger)"}
     return labels.get(str(version), f"version {version}")
+
+
+def show_table(heads: str, rows: str, what: str) -> None:
+    """Show a table that scrolls where it is too wide. heads, rows: HTML. what: its name."""
+    st.html(
+        f'<div class="table" tabindex="0" role="region" aria-label="{escape(what)}"><table>'
+        f"<tr>{heads}</tr>{rows}</table></div>"
+    )
+
+
+def in_words(score: float) -> str:
+    """How sure a calibrated score (0 to 1) is."""
+    for least, words in ((0.98, "almost certain"), (0.9, "quite sure"), (0.7, "fairly sure")):
+        if score >= least:
+            return words
+    return "a guess"
+
+
+@st.fragment(run_every=2)
+def _go_on_when_loaded() -> None:
+    if model_client.client().healthy():
+        st.rerun()
 
 
 def escaped(text: str) -> str:

@@ -5,6 +5,7 @@ reference embedding of each character that it recognises.
 """
 
 import json
+import unicodedata
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,7 +40,7 @@ def enroll(
         UserError: the name is taken or not allowed, no picture of the folder shows a face, or
             `base` is no recogniser.
     """
-    if name in RESERVED or name != name.strip() or "/" in name or not (name and name.isprintable()):
+    if _alike(name) in RESERVED or not _is_name(name):
         raise UserError(f"'{name}' can't be a character's name: choose another")
     if not pictures.is_dir():
         raise UserError(f"no folder {pictures}: name one with pictures of {name}")
@@ -48,10 +49,11 @@ def enroll(
         raise UserError(f"{pictures} is empty: put pictures of {name} there")
     with registry.saved_model(base) as folder:
         recogniser = _load(base, folder)
-        if name in recogniser.gallery.names:
+        known = {_alike(known): known for known in recogniser.gallery.names}.get(_alike(name))
+        if known is not None:
             raise UserError(
-                f"{base.model} version {base.version} knows {name} already: "
-                f"`celflow forget {name}`, then enroll with --version and the number that it prints"
+                f"{base.model} version {base.version} knows {known} already: `celflow forget "
+                f"{known}`, then enroll with --version and the number that it prints"
             )
         crop = partial(_face, find=facecrop.face_finder(params), on_miss=params.facecrop.on_miss)
         backend = facecrop.backend(params)
@@ -87,6 +89,19 @@ def forget(name: str, base: registry.RegisteredVersion) -> registry.RegisteredVe
                 "enroll another first"
             )
         return _register(base, recogniser, recogniser.gallery.without(name), {"forgotten": name})
+
+
+def _is_name(name: str) -> bool:
+    """Whether a name can stand in answers, and be that of a folder."""
+    return (
+        bool(name) and name.isprintable() and name == name.strip() and "/" not in name
+        and name not in (".", "..")
+    )  # fmt: skip
+
+
+def _alike(name: str) -> str:
+    """The same for names that people take for one: Juno and juno, or ｊｕｎｏ."""
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def _load(base: registry.RegisteredVersion, folder: Path) -> "Recogniser":

@@ -88,7 +88,11 @@ COLUMNS = {
     "KID before": number("kid_before", 4),
     "KID after": number("kid_after", 4),
     "content distance": number("content_distance"),
-    "edge sharpness": number("edge_sharpness", 2),
+    "cartoon score": number("cartoon_score"),
+    "flat": number("flat_share", 2),
+    "64 colours": number("colour_coverage", 2),
+    "called a cartoon": number("called_cartoon", 2),
+    "mirror change": number("mirror_change", 2),
     "ms an image": number("ms_per_image", 1),
     "MB": lambda f: f"{f['size_bytes'] / 1e6:.1f}" if "size_bytes" in f else "",
 }

@@ -10,7 +10,14 @@ Threads may share a client; they use one connection. In asyncio, each call is
 
 from serving.client.client import Client
 from serving.client.connection import ADDRESS_VARIABLE, DEFAULT_ADDRESS, default_address
-from serving.client.errors import BadInput, LoadFailed, ModelNotFound, ServerDown, ServerError
+from serving.client.errors import (
+    BadInput,
+    LoadFailed,
+    Loading,
+    ModelNotFound,
+    ServerDown,
+    ServerError,
+)
 from serving.client.model_info import SignatureInfo, TensorInfo, VersionStatus
 from serving.client.predictions import Classification, FoundFace, Prediction
 from serving.client.requests import STYLES, VersionSpec
@@ -24,6 +31,7 @@ __all__ = [
     "Client",
     "FoundFace",
     "LoadFailed",
+    "Loading",
     "ModelNotFound",
     "Prediction",
     "ServerDown",

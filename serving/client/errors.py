@@ -6,6 +6,7 @@ from celflow.errors import UserError
 
 # How gRPC's messages begin where no server answers; any other message is a server's.
 _NO_SERVER = ("connections to all backends failing", "failed to connect", "errors resolving")
+_LOADING = "still loading"  # in what ours says meanwhile
 
 
 class ServerError(UserError):
@@ -22,6 +23,10 @@ class ServerError(UserError):
 
 class ServerDown(ServerError):
     """No server answers at the address, or it is too busy."""
+
+
+class Loading(ServerDown):
+    """A server answers, and is still loading its models."""
 
 
 class BadInput(ServerError):
@@ -46,6 +51,8 @@ def from_rpc_error(error: grpc.RpcError, address: str, subject: str) -> ServerEr
     """
     code = error.code().name
     details = " ".join((error.details() or "").split())
+    if code == "UNAVAILABLE" and _LOADING in details:
+        return Loading(f"the model server at {address} is still loading its models", code)
     if code == "UNAVAILABLE" and not details.startswith(_NO_SERVER):
         return ServerDown(f"the model server at {address} is unavailable: {details}", code)
     if code == "UNAVAILABLE":

@@ -19,7 +19,7 @@ from serving.config_protos import MonitoringConfig
 from serving.limits import MAX_MESSAGE_BYTES
 from serving.protos import config_pb2
 from serving.server import flags as command_line
-from serving.server import memory
+from serving.server import log_format, memory
 from serving.server.api import grpc_api, rest_api, tls
 from serving.server.api.grpc_api import GrpcServer
 from serving.server.api.handlers import Handlers
@@ -28,6 +28,7 @@ from serving.server.byte_budget import ByteBudget
 from serving.server.metrics import DEFAULT_PATH, Metrics
 from serving.server.repository import model_config
 from serving.server.repository.manager import Manager
+from serving.server.request_log import RequestLogs
 from serving.server.runtime import batching_options
 from serving.server.runtime.batching import Batcher
 from serving.server.runtime.batching_options import BatchingOptions
@@ -49,17 +50,21 @@ def main() -> None:
         UserError: a config file is broken or a port is taken.
     """
     flags = command_line.parse()
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s", stream=sys.stderr
-    )
+    log_format.start(flags.log_format)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     logging.getLogger("grpc").setLevel(logging.CRITICAL)  # a traceback for each broken message
     if flags.without_effect:
         log.info("Without effect here: --%s", ", --".join(flags.without_effect))
-    config_file = None
+    source: model_config.ConfigFile | model_config.ModelsFolder | None = None
+    look_again = 0.0  # seconds
     if flags.model_config_file:
-        config_file = model_config.ConfigFile(Path(flags.model_config_file))
-        config = config_file.read()
+        source = model_config.ConfigFile(Path(flags.model_config_file))
+        look_again = flags.model_config_file_poll_wait_seconds
+        config = source.read()
+    elif flags.models_folder:
+        source = model_config.ModelsFolder(Path(flags.models_folder))
+        look_again = flags.file_system_poll_wait_seconds
+        config = source.read()
     else:
         config = model_config.single_model(flags.model_name, command_line.base_path(flags))
     batching = (
@@ -72,7 +77,8 @@ def main() -> None:
     credentials = tls.credentials(flags.ssl_config_file)
     metrics_path = _metrics_path(flags.monitoring_config_file)
     # TensorFlow takes seconds to import, so everything else that may fail comes first.
-    _listen(flags, flags.port, "--port").close()
+    if flags.port:
+        _listen(flags, flags.port, "--port").close()
     rest_socket = None
     if flags.rest_api_port:
         rest_socket = _listen(flags, flags.rest_api_port, "--rest_api_port")
@@ -93,30 +99,36 @@ def main() -> None:
     # after an unload, would look through them and stop all requests for a third of a second.
     gc.collect()
     gc.freeze()
+    metrics = Metrics()
+    logs = RequestLogs(metrics)
     iterations = max(1, flags.num_request_iterations_for_warmup)
     manager = Manager(
         Loader(
-            pinned_to_one_core(lambda: Batcher(batching)) if batching else None,
+            pinned_to_one_core(lambda: Batcher(batching, metrics)) if batching else None,
             iterations if flags.enable_model_warmup else 0,
             flags.prefer_tflite_model,
             SavedModelOptions(flags.saved_model_tags, session_config),
             PredictOptions(
                 flags.enable_signature_method_name_check,
                 flags.enable_serialization_as_tensor_content,
+                metrics,
             ),
             flags.num_tflite_interpreters_per_pool,
+            metrics,
+            flags.enable_per_model_batching_parameters,
         ),
         flags.allow_version_labels_for_unavailable_models,
         flags.max_num_load_retries,
         flags.load_retry_interval_micros / 1e6,
+        logs.apply,
+        flags.num_load_threads,
     )
     memory.start()
-    metrics = Metrics()
     budget = ByteBudget(_largest_message(flags))
     grpc_server = GrpcServer(
-        Handlers(manager, metrics, "GRPC", budget),
+        Handlers(manager, metrics, "GRPC", budget, logs),
         grpc_api.Options(
-            flags.address(flags.port),
+            flags.address(flags.port) if flags.port else "",
             flags.grpc_max_threads or _grpc_threads(batching),
             flags.grpc_socket_path,
             credentials,
@@ -132,27 +144,27 @@ def main() -> None:
         options = rest_api.Options(
             flags.rest_api_num_threads, timeout, metrics_path, flags.rest_api_enable_cors_support
         )
-        handlers = Handlers(manager, metrics, "REST", budget)
+        handlers = Handlers(manager, metrics, "REST", budget, logs)
         rest_server = RestServer(handlers, rest_socket, options, budget)
         pinned_to_one_core(rest_server.start)
 
     def load_and_watch() -> None:
         _log_errors(lambda: manager.apply(config))
         grpc_server.ready()
-        where = [f"gRPC on {flags.address(grpc_server.port)}"]
+        where = [f"gRPC on {flags.address(flags.port)}"] if flags.port else []
         where += [f"REST on {flags.address(flags.rest_api_port)}"] if rest_server else []
         models = ", ".join(f"{name} {version}" for name, version in manager.available())
         print(f"{', '.join(where)}; models: {models or 'none'}", flush=True)
         _every(flags.file_system_poll_wait_seconds, manager.poll, stop)
-        if config_file:
+        if source:
 
             def reload() -> None:
-                new = config_file.changed()
+                new = source.changed()
                 if new is not None:
-                    log.info("The model config %s has changed", config_file.path)
+                    log.info("The models in %s have changed", source.path)
                     manager.apply(new)
 
-            _every(flags.model_config_file_poll_wait_seconds, reload, stop)
+            _every(look_again, reload, stop)
 
     threading.Thread(target=load_and_watch, name="loader", daemon=True).start()
     os.read(signals, 1)
@@ -163,6 +175,8 @@ def main() -> None:
         finished.append(rest_server.stop(GRACE_SECONDS))
     while not all(event.is_set() for event in finished):
         time.sleep(0.05)  # short, so that a second Ctrl-C is seen
+    logs.flush(GRACE_SECONDS)
+    manager.close()
 
 
 def _grpc_threads(batching: BatchingOptions | None) -> int:

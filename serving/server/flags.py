@@ -9,8 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
+from serving.server import flag_types
+from serving.server.repository.base_paths import is_absolute
+
 UNSUPPORTED = [
-    "enable_per_model_batching_parameters",
     "mixed_precision",
     "platform_config_file",
     "use_alts_credentials",
@@ -21,7 +23,6 @@ UNSUPPORTED = [
 WITHOUT_EFFECT = [
     "enable_profiler",
     "flush_filesystem_caches",
-    "num_load_threads",
     "num_tflite_pools",
     "num_unload_threads",
     "per_process_gpu_memory_fraction",
@@ -47,9 +48,12 @@ class Flags:
     model_name: str
     model_base_path: str
     model_config_file: str
+    models_folder: str
     model_config_file_poll_wait_seconds: float
     file_system_poll_wait_seconds: float
+    num_load_threads: int
     enable_batching: bool
+    enable_per_model_batching_parameters: bool
     batching_parameters_file: str
     monitoring_config_file: str
     ssl_config_file: str
@@ -71,6 +75,7 @@ class Flags:
     tensorflow_session_parallelism: int
     tensorflow_intra_op_parallelism: int
     tensorflow_inter_op_parallelism: int
+    log_format: str
     without_effect: tuple[str, ...]
 
     @property
@@ -109,12 +114,20 @@ def parse(arguments: Sequence[str] | None = None) -> Flags:
         )
         sys.exit(0)
     flags = Flags(**given)
-    if not flags.model_config_file and not flags.model_base_path:
-        parser.error("name what to serve: --model_base_path or --model_config_file")
+    if not (flags.model_config_file or flags.model_base_path or flags.models_folder):
+        parser.error(
+            "name what to serve: --model_base_path, --model_config_file or --models_folder"
+        )
+    if flags.models_folder and (flags.model_config_file or flags.model_base_path):
+        parser.error("--models_folder goes without --model_config_file and --model_base_path")
+    if not (flags.port or flags.rest_api_port or flags.grpc_socket_path):
+        parser.error("nobody could ask: --port, --rest_api_port and --grpc_socket_path are all off")
     if flags.model_base_path and not flags.model_name:
         parser.error("--model_name must not be empty")
     if flags.port and flags.port == flags.rest_api_port:
         parser.error(f"--port and --rest_api_port are both {flags.port}: choose two ports")
+    if flags.enable_per_model_batching_parameters and not flags.enable_batching:
+        parser.error("--enable_per_model_batching_parameters is set without --enable_batching")
     if flags.batching_parameters_file and not flags.enable_batching:
         parser.error("--batching_parameters_file is set without --enable_batching")
     return flags
@@ -122,7 +135,11 @@ def parse(arguments: Sequence[str] | None = None) -> Flags:
 
 def base_path(flags: Flags) -> str:
     """--model_base_path as an absolute path, which a config asks for."""
-    return str(Path(flags.model_base_path).absolute())
+    return (
+        flags.model_base_path
+        if is_absolute(flags.model_base_path)
+        else str(Path(flags.model_base_path).absolute())
+    )
 
 
 class _Parser(argparse.ArgumentParser):
@@ -144,21 +161,27 @@ def _parser() -> argparse.ArgumentParser:
 
     def switch(name: str, default: bool, text: str) -> None:
         parser.add_argument(
-            f"--{name}", type=_boolean, nargs="?", const=True, default=default, help=text
+            f"--{name}", type=flag_types.boolean, nargs="?", const=True, default=default, help=text
         )
 
     add("host", str, "127.0.0.1", "address to listen on (this server's own flag)")
-    add("port", _port, 8500, "gRPC port; 0 picks one")
+    add("port", flag_types.port, 8500, "gRPC port; 0 = no gRPC")
     add("grpc_socket_path", str, "", "also listen for gRPC on this Unix socket")
-    add("rest_api_port", _port, 0, "REST port; 0 = no REST")
-    add("rest_api_num_threads", _count, threads, "REST requests that run at a time")
-    add("rest_api_timeout_in_ms", _count, 30_000, "time that a REST request may take")
+    add("rest_api_port", flag_types.port, 0, "REST port; 0 = no REST")
+    add("rest_api_num_threads", flag_types.count, threads, "REST requests that run at a time")
+    add("rest_api_timeout_in_ms", flag_types.count, 30_000, "time that a REST request may take")
     add("model_name", str, "default", "name of the model at --model_base_path")
     add("model_base_path", str, "", "folder with a numbered folder a version")
     add("model_config_file", str, "", "several models: a text protobuf ModelServerConfig")
     add(
+        "models_folder",
+        str,
+        "",
+        "a folder with a folder a model, which may come and go (this server's own flag)",
+    )
+    add(
         "model_config_file_poll_wait_seconds",
-        _seconds,
+        flag_types.seconds,
         0.0,
         "how often to look for a changed config file; 0 = once, at the start",
     )
@@ -168,14 +191,30 @@ def _parser() -> argparse.ArgumentParser:
         1.0,
         "how often to look for new versions; 0 = once, at the start",
     )
+    add(
+        "num_load_threads",
+        flag_types.whole,
+        0,
+        "models that load side by side; 0 = one after the other",
+    )
     switch("enable_batching", False, "run requests of one model together")
+    switch(
+        "enable_per_model_batching_parameters",
+        False,
+        "sizes and time-outs from batching_params.pbtxt in a version's folder; no batching without",
+    )
     add("batching_parameters_file", str, "", "a text protobuf BatchingParameters")
     add("monitoring_config_file", str, "", "a text protobuf MonitoringConfig")
     add("ssl_config_file", str, "", "TLS for gRPC: a text protobuf SSLConfig")
-    add("grpc_channel_arguments", _channel_arguments, (), "name=value,... of the gRPC server")
+    add(
+        "grpc_channel_arguments",
+        flag_types.channel_arguments,
+        (),
+        "name=value,... of the gRPC server",
+    )
     add(
         "grpc_max_threads",
-        _count,
+        flag_types.count,
         None,
         "gRPC requests that run at a time; unset: 4 for a core, more where batches want more",
     )
@@ -192,15 +231,35 @@ def _parser() -> argparse.ArgumentParser:
     switch("prefer_tflite_model", False, "load model.tflite where a version has one")
     add(
         "num_tflite_interpreters_per_pool",
-        _count,
+        flag_types.count,
         1,
         "requests of a TensorFlow Lite model that run at a time",
     )
-    add("tensorflow_session_parallelism", _whole, 0, "both of the next two; 0 = a thread a core")
-    add("tensorflow_intra_op_parallelism", _whole, 0, "threads for one operation of a model")
-    add("tensorflow_inter_op_parallelism", _whole, 0, "operations of a model that run at a time")
+    add(
+        "tensorflow_session_parallelism",
+        flag_types.whole,
+        0,
+        "both of the next two; 0 = a thread a core",
+    )
+    add(
+        "tensorflow_intra_op_parallelism",
+        flag_types.whole,
+        0,
+        "threads for one operation of a model",
+    )
+    add(
+        "tensorflow_inter_op_parallelism",
+        flag_types.whole,
+        0,
+        "operations of a model that run at a time",
+    )
     switch("rest_api_enable_cors_support", False, "let web pages of any origin ask by REST")
-    add("saved_model_tags", _tags, ("serve",), "tags of the meta graph to load, with commas")
+    add(
+        "saved_model_tags",
+        flag_types.tags,
+        ("serve",),
+        "tags of the meta graph to load, with commas",
+    )
     switch(
         "enable_signature_method_name_check",
         False,
@@ -212,61 +271,13 @@ def _parser() -> argparse.ArgumentParser:
         "answer numbers as raw bytes, tensor_content, instead of in float_val and its like",
     )
     add("tensorflow_session_config_file", str, "", "a text protobuf ConfigProto of sessions")
+    add(
+        "log_format",
+        flag_types.log_format,
+        "text",
+        "text or json, a line an event (this server's own flag)",
+    )
     for name in WITHOUT_EFFECT:
         parser.add_argument(f"--{name}", nargs="?", const="", help="accepted, without effect")
     switch("version", False, "print the version and exit")
     return parser
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{port} is not a port (0 to 65535)")
-    return port
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{count} is not at least 1")
-    return count
-
-
-def _whole(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{number} is below 0")
-    return number
-
-
-def _tags(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
-    return seconds
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() in ("true", "1"):
-        return True
-    if text.lower() in ("false", "0"):
-        return False
-    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-
-
-def _channel_arguments(text: str) -> tuple[tuple[str, int | str], ...]:
-    """`name=value,name=value`; a value that is a whole number is passed as one."""
-    arguments: list[tuple[str, int | str]] = []
-    for part in filter(None, text.split(",")):
-        name, equals, value = part.partition("=")
-        if not name or not equals:
-            raise argparse.ArgumentTypeError(f"{part!r} is not name=value")
-        try:
-            arguments.append((name, int(value)))
-        except ValueError:
-            arguments.append((name, value))
-    return tuple(arguments)

@@ -2,79 +2,107 @@
 
 import threading
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 DEFAULT_PATH = "/monitoring/prometheus/metrics"
 """Where Prometheus finds them, unless the monitoring config names another path."""
 
-BUCKETS = tuple(10 * 1.8**power for power in range(32))
-"""Upper limits in microseconds: 10 us to some 20 minutes."""
 
-EXAMPLE_BUCKETS = tuple(float(2**power) for power in range(14))
-"""Upper limits in examples a request: 1 to 8192."""
+def _exponential(start: float, factor: float, count: int) -> tuple[float, ...]:
+    return tuple(start * factor**power for power in range(count))
 
-_COUNT = ":tensorflow:serving:request_count"
-_EXAMPLES = ":tensorflow:serving:request_example_count_total"
-_EXAMPLE_COUNTS = ":tensorflow:serving:request_example_counts"
-_LATENCY = ":tensorflow:serving:request_latency"
+
+@dataclass(frozen=True)
+class Family:
+    """A metric with labels.
+
+    Attributes:
+        name: as Prometheus has it.
+        labels: their names.
+        buckets: upper limits of a histogram; none make it a counter.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    buckets: Sequence[float] = ()
+
+
+MICROSECONDS = _exponential(10, 1.8, 32)  # 10 us to some 20 minutes
+REQUESTS = Family(":tensorflow:serving:request_count", ("model_name", "status"))
+EXAMPLES = Family(":tensorflow:serving:request_example_count_total", ("model",))
+EXAMPLE_COUNTS = Family(
+    ":tensorflow:serving:request_example_counts", ("model",), _exponential(1, 2, 14)
+)
+LATENCY = Family(
+    ":tensorflow:serving:request_latency", ("model_name", "API", "entrypoint"), MICROSECONDS
+)
+RUNTIME_LATENCY = Family(
+    ":tensorflow:serving:runtime_latency", ("model_name", "API", "runtime"), MICROSECONDS
+)
+REQUESTS_LOGGED = Family(":tensorflow:serving:request_log_count", ("model_name", "status_code"))
+WARMUP_LATENCY = Family(
+    ":tensorflow:serving:model_warmup_latency", ("model_path", "status"), MICROSECONDS
+)
+QUEUING_LATENCY = Family(
+    ":tensorflow:serving:batching_session:queuing_latency",
+    ("thread_pool_name",),
+    _exponential(100, 1.2, 51),
+)
+BATCHES = Family(":tensorflow:serving:batching_session:wrapped_run_count", ())
+LOADS = Family(":tensorflow:cc:saved_model:load_attempt_count", ("model_path", "status"))
+LOAD_LATENCY = Family(":tensorflow:cc:saved_model:load_latency", ("model_path",))
 
 
 class Metrics:
-    """Counts of the requests since the start; may be shared by threads."""
+    """Counts since the start; may be shared by threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: dict[tuple[str, str], int] = defaultdict(int)
-        self._examples: dict[str, int] = defaultdict(int)
-        self._example_counts: dict[str, _Histogram] = defaultdict(
-            lambda: _Histogram(EXAMPLE_BUCKETS)
-        )
-        self._latencies: dict[tuple[str, str, str], _Histogram] = defaultdict(_Histogram)
+        self._cells: dict[Family, dict[tuple[str, ...], _Counter | _Histogram]] = {}
 
-    def count_request(
-        self, model: str, api: str, entrypoint: str, status: str, seconds: float, examples: int = 0
-    ) -> None:
-        """Count one request.
+    def add(self, family: Family, value: float, *labels: str) -> None:
+        """Add to a counter, or a value to a histogram.
 
-        Args:
-            model: its name; only of known models, or any name that is asked for would make the
-                page longer.
-            api: such as "Predict".
-            entrypoint: "GRPC" or "REST".
-            status: gRPC's name of the code, such as "OK".
-            seconds: from its arrival to its answer.
-            examples: `tf.train.Example`s in it.
+        labels: their values. No names that clients make up: each would make the page longer.
         """
         with self._lock:
-            self._counts[model, status] += 1
-            self._latencies[model, api, entrypoint].add(1e6 * seconds)
-            if examples:
-                self._examples[model] += examples
-                self._example_counts[model].add(examples)
+            cells = self._cells.setdefault(family, {})
+            cell = cells.get(labels)
+            if cell is None:
+                cell = _Histogram(family.buckets) if family.buckets else _Counter()
+                cells[labels] = cell
+            cell.add(value)
 
     def page(self) -> str:
         """All of it in Prometheus's text format."""
+        lines = []
         with self._lock:
-            lines = [f"# TYPE {_COUNT} counter"]
-            for (model, status), count in sorted(self._counts.items()):
-                labels = _labels(model_name=model, status=status)
-                lines.append(f"{_COUNT}{{{labels}}} {count}")
-            lines.append(f"# TYPE {_EXAMPLES} counter")
-            for model, count in sorted(self._examples.items()):
-                lines.append(f"{_EXAMPLES}{{{_labels(model=model)}}} {count}")
-            lines.append(f"# TYPE {_EXAMPLE_COUNTS} histogram")
-            for model, histogram in sorted(self._example_counts.items()):
-                lines += histogram.lines(_EXAMPLE_COUNTS, _labels(model=model))
-            lines.append(f"# TYPE {_LATENCY} histogram")
-            for (model, api, entrypoint), histogram in sorted(self._latencies.items()):
-                labels = _labels(model_name=model, API=api, entrypoint=entrypoint)
-                lines += histogram.lines(_LATENCY, labels)
+            for family in sorted(self._cells, key=lambda family: family.name):
+                kind = "histogram" if family.buckets else "counter"
+                lines.append(f"# TYPE {family.name} {kind}")
+                for labels, cell in sorted(self._cells[family].items()):
+                    text = ",".join(
+                        f'{name}="{_escaped(value)}"'
+                        for name, value in zip(family.labels, labels, strict=True)
+                    )
+                    lines += cell.lines(family.name, text)
         return "\n".join(lines) + "\n"
 
 
+class _Counter:
+    def __init__(self) -> None:
+        self._value = 0.0
+
+    def add(self, value: float) -> None:
+        self._value += value
+
+    def lines(self, name: str, labels: str) -> list[str]:
+        return [f"{name}{{{labels}}} {self._value:.0f}"]
+
+
 class _Histogram:
-    def __init__(self, buckets: Sequence[float] = BUCKETS) -> None:
+    def __init__(self, buckets: Sequence[float]) -> None:
         self._buckets = buckets
         self._counts = [0] * (len(buckets) + 1)
         self._sum = 0.0
@@ -95,10 +123,6 @@ class _Histogram:
             f"{name}_sum{{{labels}}} {self._sum:g}",
             f"{name}_count{{{labels}}} {total}",
         ]
-
-
-def _labels(**values: str) -> str:
-    return ",".join(f'{name}="{_escaped(value)}"' for name, value in values.items())
 
 
 def _escaped(value: str) -> str:

@@ -1,24 +1,31 @@
 """The command line itself; what its commands do to a whole project is tested in e2e."""
 
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from celflow import registry
 from celflow.errors import UserError
 from celflow.images import encode_png, open_image
-from cli import draw_command, main, options, picture_files, services
+from cli import main, options, picture_files, services
 from serving.client import BadInput, Prediction
 from serving.labels import LABELS
 
 COMMANDS = (
-    "up", "serve", "predict", "draw", "sort", "enroll", "forget", "models", "promote", "rollback",
-    "deploy",
+    "up", "serve", "predict", "draw", "sort", "watch", "enroll", "forget", "import", "models",
+    "show", "diff", "gate", "promote", "rollback", "history", "verify", "status", "register",
+    "deploy", "replay", "shadow", "guard", "listen",
 )  # fmt: skip
 ROOT = Path(__file__).parents[2]
 runner = CliRunner()
@@ -110,23 +117,10 @@ def test_versions_by_number_alias_and_label():
         picture_files.version_or_label("9" * 20)
 
 
-@pytest.mark.parametrize(
-    ("files", "out", "words"),
-    [
-        (["a/x.png"], "a", "would be overwritten"),
-        (["a/x.png", "b/x.jpg"], "o", "a/x.png and b/x.jpg would both become o/x.png"),
-    ],
-)
-def test_a_drawing_takes_no_other_pictures_place(tmp_path, monkeypatch, files, out, words):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=words):
-        draw_command._targets([Path(file) for file in files], Path(out))
-
-
 class FakeClient:
     """Calls a picture cartoon if its first pixel is white, photo if black, else unsure."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, **options: float) -> None:
         pass
 
     def __enter__(self) -> "FakeClient":
@@ -135,41 +129,168 @@ class FakeClient:
     def __exit__(self, *exc: object) -> None:
         pass
 
-    def predict_many(self, model, images, version):
-        for data in images:
-            first = int(open_image(data).pixels[0, 0, 0])
-            if first == 7:
-                yield BadInput("it is a seven", "INVALID_ARGUMENT")
-                continue
-            verdict = {255: "cartoon", 0: "photo"}.get(first, "unsure")
-            outputs = {
-                "scores": np.float32([[0.5, 0.5]]),
-                "classes": np.array([[b"cartoon", b"photo"]], object),
-                "verdict": np.array([verdict.encode()], object),
-            }
-            yield Prediction(model, 1, outputs, 1.0)
+    def predict(self, model, images, version):
+        first = int(open_image(images[0]).pixels[0, 0, 0])
+        if first == 7:
+            raise BadInput("it is a seven", "INVALID_ARGUMENT")
+        verdict = {255: "cartoon", 0: "photo"}.get(first, "unsure")
+        outputs = {
+            "scores": np.float32([[0.5, 0.5]]),
+            "classes": np.array([[b"cartoon", b"photo"]], object),
+            "verdict": np.array([verdict.encode()], object),
+        }
+        return Prediction(model, 1, outputs, 1.0)
+
+    def draw(self, model, image, version, **styles):
+        if open_image(image).pixels[0, 0, 0] == 7:
+            raise BadInput("it is a seven", "INVALID_ARGUMENT")
+        FakeClient.drawn += 1
+        return Prediction(model, 1, {"image_png": np.array([image], object)}, 1.0)
+
+    drawn = 0
 
 
-@pytest.mark.parametrize("more", [[], ["--move"]])
-def test_sort_makes_a_pile_for_each_verdict(tmp_path, monkeypatch, more):
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """A folder with a white, a black and a grey picture, one that is refused, and no picture."""
     monkeypatch.setattr("serving.client.Client", FakeClient)
     monkeypatch.chdir(ROOT)
-    folder, out = tmp_path / "in", tmp_path / "out"
+    folder = tmp_path / "in"
     (folder / "[deep] é").mkdir(parents=True)
     for name, value in (("a", 255), ("b", 0), ("[deep] é/a", 99), ("seven", 7)):
         (folder / f"{name}.png").write_bytes(encode_png(np.full((9, 9, 3), value, np.uint8)))
     (folder / "notes.txt").write_text("no picture")
-    words = ["sort", "xception", str(folder), "--out", str(out), *more]
+    return folder
+
+
+@pytest.mark.parametrize("mode", ["--copy", "--move", "--link"])
+def test_sort_makes_a_pile_for_each_verdict(pictures, tmp_path, mode):
+    out = tmp_path / "out"
+    words = ["sort", str(pictures), "--to", str(out), mode]
+    dry = json.loads(runner.invoke(main.app, [*words, "--dry-run", "--json"]).output)
+    assert dry["piles"] == {"cartoon": 1, "photo": 1, "unsure": 1} and not out.exists()
     shown = runner.invoke(main.app, words)
     assert shown.exit_code == 0, shown.output
     piles = sorted(str(path.relative_to(out)) for path in out.rglob("*.png"))
     assert piles == ["cartoon/a.png", "photo/b.png", "unsure/[deep] é/a.png"]
-    left = {path.name for path in folder.rglob("*") if path.is_file()}
-    assert left == ({"seven.png", "notes.txt"} if more else {"a.png", "b.png"} | left)
-    for why in ("notes.txt: the file is none of", "it is a seven"):
+    left = {path.name for path in pictures.rglob("*") if path.is_file()}
+    names = {"seven.png", "notes.txt"}
+    assert left == (names if mode == "--move" else names | {"a.png", "b.png"})
+    for why in ("notes.txt: the file is no", "it is a seven"):
         assert why in shown.output.replace("\n", " ")
-    again = runner.invoke(main.app, words)
-    assert isinstance(again.exception, UserError) and "--out" in str(again.exception)
+    again = runner.invoke(main.app, [*words, "--json"])
+    assert json.loads(again.output)["piles"] == dry["piles"]
+    back = runner.invoke(main.app, ["sort", str(pictures), "--to", str(out), "--undo"])
+    assert back.exit_code == 0 and "3 files are back" in back.output
+    assert not out.exists() and len(list(pictures.rglob("*.png"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [(["--resume"], "nothing was begun"), (["--undo"], "nothing to undo"),
+     (["--model", "sketchify"], "sort by one that classifies"), (["--model", "x"], "no model 'x'")],
+)  # fmt: skip
+def test_sort_says_what_is_wrong(pictures, tmp_path, more, words):
+    done = runner.invoke(main.app, ["sort", str(pictures), "--to", str(tmp_path / "o"), *more])
+    assert isinstance(done.exception, UserError) and words in str(done.exception)
+
+
+def test_sort_goes_nowhere_above_its_own_folder(pictures):
+    done = runner.invoke(main.app, ["sort", str(pictures), "--to", str(pictures.parent)])
+    assert isinstance(done.exception, UserError) and "--to" in str(done.exception)
+    done = runner.invoke(main.app, ["sort", str(pictures), "--move", "--link"])
+    assert done.exit_code == 2
+
+
+@pytest.mark.slow
+def test_watch_sorts_what_arrives(pictures, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    monkeypatch.setattr("sorting.arrivals.QUIET", 0.3)
+
+    def arrive() -> None:
+        deadline = time.monotonic() + 30
+        while not (out / "cartoon/a.png").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        (pictures / "late.png").write_bytes((pictures / "a.png").read_bytes())
+        while not (out / "cartoon/late.png").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=arrive)
+    thread.start()
+    shown = runner.invoke(main.app, ["watch", str(pictures), "--to", str(out)])
+    thread.join()
+    assert shown.exit_code == 0, shown.output
+    assert "late.png: cartoon" in shown.output and (out / "cartoon/late.png").exists()
+
+
+def test_predict_goes_on_after_a_bad_file(pictures):
+    (pictures / "broken.jpg").write_bytes(b"no picture")
+    words = ["predict", "xception", str(pictures), "--json"]
+    done = runner.invoke(main.app, words)
+    answers = json.loads(done.output)
+    assert done.exit_code == 1
+    assert {Path(one["file"]).name for one in answers if "error" in one} == {
+        "broken.jpg",
+        "seven.png",
+    }
+    assert len(answers) == 5  # notes.txt is not called a picture
+    table = runner.invoke(main.app, words[:-1])
+    assert table.exit_code == 1 and "left out" in table.output
+
+
+def test_draw_skips_what_is_done_and_overwrites_nothing(pictures, tmp_path):
+    out = tmp_path / "drawn"
+    out.mkdir()
+    (out / "b.png").write_bytes(b"the user's own")
+    for kind in ("bmp", "tiff"):
+        Image.new("RGB", (9, 9)).save(pictures / f"t.{kind}")
+    words = ["draw", "cartoonizer", str(pictures), "--out", str(out)]
+    done = runner.invoke(main.app, words)
+    assert done.exit_code == 1
+    assert "seven.png: it is a seven" in done.output and "b.png is there already" in done.output
+    assert (out / "b.png").read_bytes() == b"the user's own"
+    made = {str(path.relative_to(out)) for path in out.rglob("*.png")}
+    assert made == {"a.png", "b.png", "[deep] é/a.png", "t.bmp.png", "t.tiff.png"}
+    drawn = FakeClient.drawn
+    runner.invoke(main.app, words)
+    assert FakeClient.drawn == drawn
+    runner.invoke(main.app, [*words, "--again"])
+    assert FakeClient.drawn == drawn + 4
+    runner.invoke(main.app, [*words, "--strength", "0.2"])
+    assert FakeClient.drawn == drawn + 8
+
+
+def test_names_of_any_bytes_and_any_console(pictures):
+    """What a console's encoding lacks is escaped; JSON is UTF-8 all the same."""
+    for name in (b"latin\xe9.png", "テスト.png".encode(), b"two\nlines.png"):
+        shutil.copy(pictures / "a.png", pictures / os.fsdecode(name))
+    code = "import serving.client, tests.cli.test_commands as t; " \
+        "serving.client.Client = t.FakeClient; import cli.main; cli.main.main()"  # fmt: skip
+    for more in ([], ["--json"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "predict", "xception", str(pictures), *more],
+            capture_output=True, cwd=ROOT, env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        )  # fmt: skip
+        assert done.returncode == 1 and b"Traceback" not in done.stderr
+    names = {Path(one["file"]).name for one in json.loads(done.stdout.decode("utf-8"))}
+    assert {"latin\\xe9.png", "テスト.png", "two\nlines.png"} <= names
+
+
+def test_version_and_sub_folders(tmp_path):
+    def celflow(*words: str, here: Path) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-c", "import cli.main; cli.main.main()", *words]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True)
+
+    assert celflow("--version", here=tmp_path).stdout.startswith("celflow ")
+    (tmp_path / "deep/pictures").mkdir(parents=True)
+    words = ("sort", "pictures", "--undo", "--to", "piles")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    done = celflow(*words, here=tmp_path / "deep")
+    assert done.returncode == 1 and f"{tmp_path}/deep/piles has no journal" in done.stderr
+    done = celflow("sort", "nowhere", here=tmp_path / "deep")
+    assert done.stderr == f"error: no folder {tmp_path}/deep/nowhere\n"
 
 
 class FaceServer:

@@ -106,6 +106,12 @@ class _Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
             for name, array in found.items():
                 response.outputs[name].CopyFrom(to_proto(array))
             return response
+        if spec.signature_name == "embed":
+            response = predict_pb2.PredictResponse()
+            response.model_spec.version.value = number
+            encodings = np.eye(len(images), 8, dtype=np.float32)
+            response.outputs["embedding"].CopyFrom(to_proto(encodings))
+            return response
         if not names:
             self.fake.styles = {
                 name: float(to_array(tensor)[0])

@@ -1,5 +1,6 @@
 """Each page against a model server with fixed answers."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import yaml
 from streamlit.testing.v1 import AppTest
 
 from celflow import faces
+from celflow.images import open_image
+from dashboard import command
 
 from .fake_model_server import CHARACTERS, FakeServer
 
@@ -18,21 +21,45 @@ TWO_FACES = [(5, 5, 24, 24), (40, 30, 30, 30)]  # the surest first
 
 
 def try_it() -> None:
-    from dashboard.pages import try_it
+    from dashboard.views import try_it
 
     try_it.page()
 
 
 def compare() -> None:
-    from dashboard.pages import compare
+    from dashboard.views import compare
 
     compare.page()
 
 
 def draw() -> None:
-    from dashboard.pages import draw
+    from dashboard.views import draw
 
     draw.page()
+
+
+def sort() -> None:
+    from dashboard.views import sort
+
+    sort.page()
+
+
+def label() -> None:
+    from dashboard.views import label
+
+    label.page()
+
+
+def models() -> None:
+    from dashboard.views import models
+
+    models.page()
+
+
+def data() -> None:
+    from dashboard.views import data
+
+    data.page()
 
 
 @pytest.fixture
@@ -126,7 +153,7 @@ def test_no_face_and_the_whole_picture_instead(fake, picture):
 def test_a_face_detector_that_is_not_served(fake, picture):
     del fake.models["face_detector"]
     shown = text(opened(try_it, picture))
-    assert "face_detector is not served yet" in shown and "Cartoon or photo?" in shown
+    assert "face_detector is not served yet" in shown and "<b>Cartoon</b>" in shown
     assert "character_cnn" not in fake.received
 
 
@@ -206,14 +233,6 @@ def test_the_frame_says_what_is_served(fake):
     assert "<b>down</b>" in text(test.run())
 
 
-@pytest.mark.parametrize("name", ["try_it", "compare", "draw"])
-def test_a_page_whose_address_is_opened_first_is_whole(fake, name):
-    """Streamlit runs a file of a folder pages/ itself until the app was opened once."""
-    test = AppTest.from_file(str(ROOT / f"dashboard/pages/{name}.py"), default_timeout=30).run()
-    assert not test.exception
-    assert "<b>up</b>" in text(test) and test.title
-
-
 def test_broken_params_are_one_line(fake, tmp_path):
     (tmp_path / "params.yaml").write_text("seed: seven\n")
     test = AppTest.from_file(str(ROOT / "dashboard/app.py"), default_timeout=30).run()
@@ -223,9 +242,8 @@ def test_broken_params_are_one_line(fake, tmp_path):
 
 def test_the_page_needs_neither_tensorflow_nor_the_stages():
     code = (
-        "import sys; from dashboard import server_status;"
-        "from dashboard.pages import compare, draw, try_it;"
-        "heavy = {'tensorflow', 'keras', 'stages', 'promotion'};"
+        "import sys, dashboard.app;"
+        "heavy = {'tensorflow', 'keras', 'mlflow', 'stages', 'promotion'};"
         "print([m for m in sys.modules if m.split('.')[0] in heavy])"
     )
     done = subprocess.run(
@@ -236,8 +254,6 @@ def test_the_page_needs_neither_tensorflow_nor_the_stages():
 
 def test_the_page_cuts_faces_as_training_does(fake, picture, noise):
     opened(try_it, picture)
-    from celflow.images import open_image
-
     (crops,) = fake.received["character_cnn"]
     pixels = open_image(picture[1]).pixels
     assert np.array_equal(open_image(crops[0]).pixels, faces.crop(pixels, faces.Box(*TWO_FACES[1])))
@@ -271,9 +287,9 @@ def test_a_picture_is_drawn_and_the_white_box_is_open(image_models, picture):
 def test_the_sliders_are_styles(image_models, picture):
     del image_models.models["sketchify"]
     test = opened(draw, picture)
-    assert image_models.styles == pytest.approx({"sharpness": 0.5, "abstraction": 0.0})
+    assert image_models.styles == pytest.approx({"strength": 1.0, "abstraction": 0.0})
     test.slider[0].set_value(0.9).run()
-    assert image_models.styles["sharpness"] == pytest.approx(0.9)
+    assert image_models.styles["strength"] == pytest.approx(0.9)
     assert "sketchify is not served yet" in text(test)
 
 
@@ -282,4 +298,148 @@ def test_drawings_of_two_versions_side_by_side(image_models, picture):
     test.selectbox(key="model-a").set_value("cartoonizer").run()
     assert not test.exception
     assert images(test) == 3
-    assert len(image_models.received["cartoonizer"]) == 2
+    asked = image_models.received["cartoonizer"][-2:]
+    assert [open_image(one[0]).pixels.shape for one in asked] == [(80, 120, 3)] * 2
+
+
+def test_compare_starts_with_champion_and_challenger(fake, picture):
+    test = opened(compare, picture)
+    test.selectbox(key="model-a").set_value("xception").run()
+    assert test.selectbox(key="model-b-xception").value == "xception"
+    chosen = [test.selectbox(key=f"version-{side}-xception").value for side in "ab"]
+    assert chosen == ["stable", "canary"]
+    assert "They disagree" in text(test)
+
+
+def test_two_versions_on_the_test_pictures(fake, picture, tmp_path):
+    folder = tmp_path / "data/split"
+    folder.mkdir(parents=True)
+    (tmp_path / "a.png").write_bytes(picture[1])
+    rows = ["path,label,split,group,sha256", "a.png,cartoon,test,0,x", "a.png,photo,test,1,x"]
+    (folder / "cartoon_or_photo.csv").write_text("\n".join(rows) + "\n")
+    test = opened(compare, picture)
+    test.selectbox(key="model-a").set_value("xception").run()
+    test.toggle(key="compare-test").set_value(True).run()
+    assert not test.exception
+    shown = text(test)
+    assert "They disagree about 2 pictures" in shown and "0.500 (" in shown
+    assert "called cartoon" in shown and "-1" in shown
+
+
+def test_several_pictures_have_a_line_each(fake, picture):
+    test = AppTest.from_function(try_it, default_timeout=30)
+    test.session_state["pictures"] = [picture, ("b.png", picture[1]), ("c.txt", b"no picture")]
+    test.session_state["picture"] = picture
+    test.run()
+    assert not test.exception
+    lines = [one.value for one in test.markdown]
+    assert sum("Cartoon, quite sure" in line for line in lines) == 2
+    assert any("the file is no JPEG" in line for line in lines)
+    test.button(key="look-1").click().run()
+    assert "b.png" in text(test)
+
+
+@pytest.mark.parametrize("size", [(5000, 9), (9, 5000)])
+def test_a_picture_of_any_shape(fake, encode, size):
+    test = opened(try_it, ("thin.png", encode(np.zeros((size[1], size[0], 3), np.uint8))))
+    assert "<b>Cartoon</b>" in text(test)
+    small = opened(try_it, ("thin.png", encode(np.zeros((3, 5000, 3), np.uint8))))
+    assert "under 8 pixels" in text(small)
+
+
+def test_sort_corrects_applies_and_undoes(fake, picture, tmp_path):
+    folder = tmp_path / "new"
+    folder.mkdir()
+    for name in "ab":
+        (folder / f"{name}.png").write_bytes(picture[1])
+    (folder / "notes.txt").write_text("no picture")
+    test = opened(sort, None)
+    test.text_input(key="sort-folder").set_value(str(folder))
+    next(one for one in test.button if one.label == "Look through it").click().run()
+    assert not test.exception and "notes.txt: the file is no JPEG" in text(test)
+    test.button(key="pick-sort-tiles-0").click().run()
+    test.button(key="sort-apply").click().run()
+    assert not test.exception
+    out = tmp_path / "new-sorted"
+    placed = sorted(str(path.relative_to(out)) for path in out.rglob("*.png"))
+    assert len(placed) == 2 and {name.split("/")[0] for name in placed} == {"cartoon", "photo"}
+    (kept,) = (tmp_path / "data/labelled").rglob("*.png")
+    assert kept.parent.name == "photo"
+    test.button(key="sort-undo").click().run()
+    assert not out.exists() and len(list(folder.glob("*.png"))) == 2
+
+
+def test_label_gives_names_and_takes_them_back(fake, picture, tmp_path):
+    folder = tmp_path / "new"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(picture[1])
+    test = opened(label, None)
+    test.text_input(key="label-folder").set_value(str(folder)).run()
+    test.button(key="label-find").click().run()
+    assert not test.exception
+    test.button(key="label-1").click().run()
+    labelled = list((tmp_path / "data/labelled/characters").rglob("*.png"))
+    assert len(labelled) == 1 and labelled[0].parent.name in CHARACTERS
+    assert f"celflow enroll '{labelled[0].parent.name}'" in test.code[0].value
+    test.button(key="label-undo").click().run()
+    assert not list((tmp_path / "data/labelled/characters").rglob("*.png"))
+    test.button(key="label-skip").click().run()
+    test.button(key="label-none").click().run()
+    assert [one.value for one in test.success] == ["Every face is done."]
+    assert len((tmp_path / "data/labels.jsonl").read_text().splitlines()) == 2
+
+
+def test_models_promotes_as_the_command_line_does(fake, monkeypatch):
+    ran = []
+    rows = [
+        {"model": "xception", "version": n, "aliases": aliases, "balanced_accuracy": 0.9,
+         "created": 1.7e9, "data_hash": "a" * 32, "git_commit": "b" * 40, "gate": ""}
+        for n, aliases in ((2, ["challenger"]), (1, ["champion"]))
+    ]  # fmt: skip
+
+    def run(words, timeout=60):
+        ran.append(list(words))
+        if words[0] == "gate":
+            return command.Outcome(json.dumps({"passed": False, "reason": "worse"}), "")
+        return command.Outcome(json.dumps(rows), "")
+
+    monkeypatch.setattr(command, "run", run)
+    test = opened(models, None)
+    assert "version 2 available" in text(test)
+    test.button(key="promote-gate").click().run()
+    assert "holds it back" in text(test) and test.button(key="promote").disabled
+    test.text_input(key="promote-reason").set_value("looks better").run()
+    test.checkbox(key="promote-sure-xception-2").set_value(True).run()
+    test.button(key="promote").click().run()
+    assert ["promote", "xception", 2, "--force", "--reason", "looks better"] in ran
+
+
+def test_models_without_a_registry_is_a_line(fake):
+    """No params of MLflow's, no database: the real command says so, and the page with it."""
+    test = opened(models, None)
+    assert "registry has no models yet" in text(test)
+
+
+def test_data_counts_and_quarantine(fake, picture, tmp_path):
+    assert "run dvc repro split" in text(opened(data, None)).replace("`", "")
+    (tmp_path / "data/split").mkdir(parents=True)
+    rows = ["path,label,split,group,sha256", "a.png,cartoon,test,0,x", "b.png,photo,train,0,x"]
+    (tmp_path / "data/split/cartoon_or_photo.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "reports").mkdir()
+    put_aside = [{"file": "photo/x.jpg", "reason": "empty", "why": "the file is empty"}]
+    report = {"cartoon_or_photo": {"quarantine": put_aside}}
+    (tmp_path / "reports/clean.json").write_text(json.dumps(report))
+    shown = text(opened(data, None))
+    assert "2 pictures by class and split" in shown and "1 groups have more than one" in shown
+    assert "photo/x.jpg: the file is empty" in shown
+
+
+@pytest.mark.parametrize("page", [sort, label, models])
+def test_a_read_only_page_changes_nothing(fake, monkeypatch, page):
+    monkeypatch.setenv(command.READ_ONLY, "1")
+    outcome = command.Outcome(json.dumps([]), "no registry")
+    monkeypatch.setattr(command, "run", lambda *_, **__: outcome)
+    test = opened(page, None)
+    keys = {one.key for one in test.button}
+    assert not keys & {"sort-apply", "label-find", "promote-gate", "rollback"}
+    assert "sort-folder" not in {one.key for one in test.text_input}

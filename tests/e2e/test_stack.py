@@ -105,7 +105,9 @@ def test_sort(stack, tmp_path):
     for number in range(3):
         (folder / f"{number}.png").write_bytes(Path(stack.picture).read_bytes())
     (folder / "rubbish.jpg").write_bytes(b"no picture")
-    done = stack.celflow("sort", "xception", folder, "--out", tmp_path / "piles")
+    done = stack.celflow(
+        "sort", folder, "--by", "photo", "--model", "xception", "--to", tmp_path / "piles"
+    )
     assert "left out" in done.stdout and "rubbish.jpg" in done.stdout
     piles = {path.parent.name for path in (tmp_path / "piles").rglob("*.png")}
     assert len(piles) == 1 and piles <= {"cartoon", "photo", "unsure"}

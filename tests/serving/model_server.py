@@ -36,7 +36,7 @@ class Server:
                     sys.executable,
                     "-m",
                     "serving.server",
-                    "--port=0",
+                    f"--port={free_port()}",
                     "--enable_grpc_healthcheck_service",
                     f"--rest_api_port={self.rest_port}",
                     *flags,

@@ -215,7 +215,7 @@ def test_parameters_file(tmp_path: Path) -> None:
         "max_enqueued_batches { value: 3 } num_batch_threads { value: 2 } "
         "thread_pool_name { value: 'pool' } allowed_batch_sizes: [2, 8]"
     )
-    assert read(str(path)) == BatchingOptions(8, 5, 3, 2, (2, 8), 8)
+    assert read(str(path)) == BatchingOptions(8, 5, 3, 2, (2, 8), 8, "pool")
     assert read("") == BatchingOptions()
     path.write_text(
         "max_batch_size { value: 8 } enable_large_batch_splitting { value: true } "

@@ -161,3 +161,24 @@ def test_a_deadline_stops_the_graph(saved_models: Path) -> None:
         servable.run("", {"turns": np.int64(10**8)}, [], Deadline(started + 0.5), NO_BUDGET.hold())
     assert refusal.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
     assert time.monotonic() - started < 5
+
+
+def test_a_version_may_have_batching_parameters_of_its_own(version: Path) -> None:
+    from serving.server.runtime.batching import Batcher
+    from serving.server.runtime.batching_options import BatchingOptions
+
+    def rows(count: int, **options: Any) -> Any:
+        servable = load(version, batcher=Batcher(BatchingOptions(max_batch_size=2)), **options)
+        inputs = {"x": np.float32([2] * count)}
+        return servable.run("", inputs, ["y"], NO_DEADLINE, NO_BUDGET.hold())["y"].tolist()
+
+    with pytest.raises(StatusError, match="larger than maximum input batch size 2"):
+        rows(3)
+    assert rows(3, own_batching=True) == [2, 2, 2], "without a file there is no batching"
+    (version / "batching_params.pbtxt").write_text("max_batch_size { value: 4 }")
+    assert rows(3, own_batching=True) == [2, 2, 2]
+    with pytest.raises(StatusError, match="larger than maximum input batch size 4"):
+        rows(5, own_batching=True)
+    (version / "batching_params.pbtxt").write_text("max_batch_size { value: 0 }")
+    with pytest.raises(StatusError, match="max_batch_size is 0"):
+        rows(1, own_batching=True)

@@ -234,6 +234,18 @@ def test_metrics(everything: Everything, stub: Any) -> None:
     assert int(metrics[f'{counts}{{model="examples"}}']) >= 1
     latency = ':tensorflow:serving:request_latency_{}{{model_name="{}",API="{}",entrypoint="{}"'
     assert metrics[latency.format("count", "examples", "Classify", "REST") + "}"] == "1"
+    runtime = ':tensorflow:serving:runtime_latency_count{{model_name="{}",API="{}",runtime="TF1"}}'
+    assert int(metrics[runtime.format("lite", "Predict")]) >= 1
+    assert metrics[runtime.format("examples", "Classify")] == "1"
+    loads = ":tensorflow:cc:saved_model:load_{}"
+    paths = [name for name in metrics if name.startswith(loads.format("attempt_count"))]
+    assert all(name.endswith('/1",status="success"}') for name in paths) and len(paths) == 5
+    assert len([name for name in metrics if name.startswith(loads.format("latency"))]) == 5
+    warmup = ":tensorflow:serving:model_warmup_latency_count"
+    assert [v for name, v in metrics.items() if name.startswith(warmup)] == ["1"]
+    session = ":tensorflow:serving:batching_session:"
+    queued = metrics[f'{session}queuing_latency_count{{thread_pool_name="batch_threads"}}']
+    assert int(queued) >= 1 and int(metrics[f"{session}wrapped_run_count{{}}"]) >= 1
     buckets = [
         int(value)
         for name, value in metrics.items()

@@ -1,5 +1,6 @@
 """The server as a process: bad flags, ports in use, signals, overload."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -31,10 +32,10 @@ def serve(*flags: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ([], "--model_base_path or --model_config_file"),
+        ([], "--model_config_file or --models_folder"),
         (["--model_base_path=/m", "--no_such_flag=1"], "unrecognized arguments"),
         (["--model_base_path=/m", "--port=99999"], "99999 is not a port"),
-        (["--model_base_path=/m", "--port", "x"], "invalid _port value"),
+        (["--model_base_path=/m", "--port", "x"], "invalid port value"),
         (["--model_base_path=/m", "--grpc_max_threads=0"], "at least 1"),
         (["--model_base_path=/m", "--port=7", "--rest_api_port=7"], "choose two ports"),
         (["--model_base_path=/m", "--batching_parameters_file=/b"], "without --enable_batching"),
@@ -135,7 +136,7 @@ def test_bad_config_file_is_one_line(
     path = tmp_path / "models.config"
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    ended = serve(f"--model_config_file={path}", "--port=0", "--rest_api_port=0")
+    ended = serve(f"--model_config_file={path}")
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert str(path) in ended.stderr
@@ -158,9 +159,7 @@ def test_bad_config_file_is_one_line(
 def test_other_bad_files_are_one_line(tmp_path: Path, flag: str, content: str, words: str) -> None:
     path = tmp_path / "file"
     path.write_text(content)
-    ended = serve(
-        f"--model_base_path={tmp_path}", "--port=0", "--enable_batching", f"--{flag}={path}"
-    )
+    ended = serve(f"--model_base_path={tmp_path}", "--enable_batching", f"--{flag}={path}")
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert str(path) in ended.stderr
@@ -247,3 +246,28 @@ def test_overload_and_drain(saved_models: Path, tmp_path: Path) -> None:
             assert isinstance(under_way.result(), Prediction)
         assert server.process.wait(15) == 0
         assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("off", ["--port=0", "--rest_api_port=0"])
+def test_an_api_that_is_off_and_a_log_for_machines(
+    saved_models: Path, tmp_path: Path, off: str
+) -> None:
+    (tmp_path / "models").mkdir()
+    Repository(saved_models, tmp_path / "models/half").add(1, "half_plus_1")
+    flags = [f"--models_folder={tmp_path / 'models'}", "--log_format=json", off]
+    with Server(tmp_path, *flags) as server:
+        until(lambda: "models: half 1" in server.log.read_text(), 60)
+        lines = server.log.read_text().splitlines()
+        says_where = next(line for line in lines if "models: half 1" in line)
+        assert ("gRPC on" in says_where) == (off != "--port=0")
+        assert ("REST on" in says_where) == (off == "--port=0")
+        events = [json.loads(line) for line in lines if line.startswith("{")]
+        assert any("Successfully loaded" in event["message"] for event in events)
+        assert {event["severity"] for event in events} <= {"INFO", "WARNING"}
+        assert server.stop() == 0
+
+
+def test_somebody_has_to_be_able_to_ask(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command_line.parse(["--model_base_path=/m", "--port=0"])
+    assert "are all off" in capsys.readouterr().err

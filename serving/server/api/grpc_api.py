@@ -46,7 +46,7 @@ class Options:
     """How to listen.
 
     Attributes:
-        address: host:port; port 0 lets the system pick one.
+        address: host:port; empty for none.
         socket_path: of a Unix socket; empty for none.
         threads: requests that run at a time.
         credentials: for TLS; None for plain text.
@@ -66,9 +66,6 @@ class Options:
 
 class GrpcServer:
     """The gRPC server, listening from the start; its health is SERVING once `ready` was called.
-
-    Attributes:
-        port: the port it listens on.
 
     Raises:
         UserError: it cannot listen there.
@@ -104,13 +101,14 @@ class GrpcServer:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
             names.append(health.SERVICE_NAME)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            _PredictionService(handlers), self._server
+            _PredictionService(handlers, budget), self._server
         )
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            _ModelService(handlers), self._server
+            _ModelService(handlers, budget), self._server
         )
         reflection.enable_server_reflection(names, self._server)
-        self.port = self._listen(options.address, options.credentials, "--port")
+        if options.address:
+            self._listen(options.address, options.credentials, "--port")
         if options.socket_path:
             address = f"unix:{options.socket_path}"
             self._listen(address, options.credentials, "--grpc_socket_path")
@@ -130,11 +128,12 @@ class GrpcServer:
         event: threading.Event = self._server.stop(grace_seconds)
         return event
 
-    def _listen(self, address: str, credentials: grpc.ServerCredentials | None, flag: str) -> int:
+    def _listen(self, address: str, credentials: grpc.ServerCredentials | None, flag: str) -> None:
         try:
             if credentials:
-                return int(self._server.add_secure_port(address, credentials))
-            return int(self._server.add_insecure_port(address))
+                self._server.add_secure_port(address, credentials)
+            else:
+                self._server.add_insecure_port(address)
         except RuntimeError:
             raise UserError(f"cannot listen on {address}: choose another {flag}") from None
 
@@ -145,28 +144,34 @@ class GrpcServer:
 
 
 class _PredictionService:
-    def __init__(self, handlers: Handlers) -> None:
-        self.Predict = _method(handlers.predict)
-        self.Classify = _method(handlers.classify)
-        self.Regress = _method(handlers.regress)
-        self.MultiInference = _method(handlers.multi_inference)
-        self.GetModelMetadata = _method(handlers.get_model_metadata)
+    def __init__(self, handlers: Handlers, budget: ByteBudget) -> None:
+        self.Predict = _method(handlers.predict, budget)
+        self.Classify = _method(handlers.classify, budget)
+        self.Regress = _method(handlers.regress, budget)
+        self.MultiInference = _method(handlers.multi_inference, budget)
+        self.GetModelMetadata = _method(handlers.get_model_metadata, budget)
 
 
 class _ModelService:
-    def __init__(self, handlers: Handlers) -> None:
-        self.GetModelStatus = _method(handlers.get_model_status)
-        self.HandleReloadConfigRequest = _method(handlers.reload_config)
+    def __init__(self, handlers: Handlers, budget: ByteBudget) -> None:
+        self.GetModelStatus = _method(handlers.get_model_status, budget)
+        self.HandleReloadConfigRequest = _method(handlers.reload_config, budget)
 
 
 def _method(
-    handler: Callable[[Any, Deadline], Message],
+    handler: Callable[[Any, Deadline], Message], budget: ByteBudget
 ) -> Callable[[Message, grpc.ServicerContext], Message]:
     """A servicer's method: every failure becomes a status with one line, never a traceback."""
 
     def method(request: Message, context: grpc.ServicerContext) -> Message:
         try:
-            return handler(request, _deadline(context))
+            answer = handler(request, _deadline(context))
+            hold = budget.hold()
+            hold.add(answer.ByteSize())
+            # Until the client has read it, however slowly.
+            if not context.add_callback(hold.release):
+                hold.release()
+            return answer
         except StatusError as error:
             code, message = error.code, error.message
         except Exception:

@@ -21,8 +21,9 @@ from serving.protos import (
 )
 from serving.server.byte_budget import ByteBudget
 from serving.server.deadline import Deadline
-from serving.server.metrics import Metrics
+from serving.server.metrics import EXAMPLE_COUNTS, EXAMPLES, LATENCY, REQUESTS, Metrics
 from serving.server.repository.manager import Manager
+from serving.server.request_log import RequestLogs
 from serving.server.runtime.cpu_affinity import on_all_cores
 from serving.server.status import StatusError, invalid
 
@@ -38,15 +39,22 @@ class Handlers:
         metrics: where requests are counted.
         entrypoint: the API's name in the metrics, "GRPC" or "REST".
         budget: of the bytes of all requests.
+        logs: of requests that were answered.
     """
 
     def __init__(
-        self, manager: Manager, metrics: Metrics, entrypoint: str, budget: ByteBudget
+        self,
+        manager: Manager,
+        metrics: Metrics,
+        entrypoint: str,
+        budget: ByteBudget,
+        logs: RequestLogs,
     ) -> None:
         self._manager = manager
         self._metrics = metrics
         self._entrypoint = entrypoint
         self._budget = budget
+        self._logs = logs
 
     def predict(
         self, request: predict_pb2.PredictRequest, deadline: Deadline
@@ -54,7 +62,9 @@ class Handlers:
         """Call a signature with tensors."""
         with self._counted("Predict", request.model_spec), self._budget.hold() as hold:
             deadline.check()
-            return self._manager.find(_model_spec(request)).predict(request, deadline, hold)
+            response = self._manager.find(_model_spec(request)).predict(request, deadline, hold)
+        self._logs.add(request.model_spec.name, "predict_log", request, response)
+        return response
 
     def classify(
         self, request: classification_pb2.ClassificationRequest, deadline: Deadline
@@ -62,7 +72,9 @@ class Handlers:
         """Labels and scores of `tf.train.Example`s."""
         with self._counted("Classify", request.model_spec, request.input):
             deadline.check()
-            return self._manager.find(_model_spec(request)).classify(request, deadline)
+            response = self._manager.find(_model_spec(request)).classify(request, deadline)
+        self._logs.add(request.model_spec.name, "classify_log", request, response)
+        return response
 
     def regress(
         self, request: regression_pb2.RegressionRequest, deadline: Deadline
@@ -70,7 +82,9 @@ class Handlers:
         """Values of `tf.train.Example`s."""
         with self._counted("Regress", request.model_spec, request.input):
             deadline.check()
-            return self._manager.find(_model_spec(request)).regress(request, deadline)
+            response = self._manager.find(_model_spec(request)).regress(request, deadline)
+        self._logs.add(request.model_spec.name, "regress_log", request, response)
+        return response
 
     def multi_inference(
         self, request: inference_pb2.MultiInferenceRequest, deadline: Deadline
@@ -79,7 +93,9 @@ class Handlers:
         spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
         with self._counted("MultiInference", spec, request.input):
             deadline.check()
-            return self._manager.find(spec).multi_inference(request, deadline)
+            response = self._manager.find(spec).multi_inference(request, deadline)
+        self._logs.add(spec.name, "multi_inference_log", request, response)
+        return response
 
     def get_model_metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest, deadline: Deadline
@@ -161,14 +177,14 @@ class Handlers:
             code = error.code
             raise
         finally:
-            self._metrics.count_request(
-                spec.name if self._manager.is_known(spec.name) else "",
-                api,
-                self._entrypoint,
-                code.name,
-                time.monotonic() - started,
-                0 if examples is None else _number_of_examples(examples),
-            )
+            model = spec.name if self._manager.is_known(spec.name) else ""
+            microseconds = 1e6 * (time.monotonic() - started)
+            self._metrics.add(REQUESTS, 1, model, code.name)
+            self._metrics.add(LATENCY, microseconds, model, api, self._entrypoint)
+            count = 0 if examples is None else _number_of_examples(examples)
+            if count:
+                self._metrics.add(EXAMPLES, count, model)
+                self._metrics.add(EXAMPLE_COUNTS, count, model)
 
 
 def _number_of_examples(examples: input_pb2.Input) -> int:

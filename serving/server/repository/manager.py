@@ -1,7 +1,7 @@
 """Which versions of which models are loaded, and which of them answers a request.
 
-Requests read one immutable mapping and take no lock; one thread at a time makes changes, by
-replacing the mapping. Whatever changes, the order is the same: load and warm up the new versions,
+Requests read one immutable mapping and take no lock; one change at a time is made, by replacing the
+mapping. Whatever changes, the order is the same: load and warm up the new versions,
 move the labels, unload the old versions. A request holds its version for as long as it runs.
 """
 
@@ -9,25 +9,27 @@ import gc
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 import grpc
 
-from serving.protos import model_pb2, model_server_config_pb2
+from serving.protos import model_server_config_pb2
 from serving.server import memory
 from serving.server.repository import model_config, versions
+from serving.server.repository.base_paths import BasePaths
 from serving.server.repository.labels import labels_in_force
 from serving.server.repository.load_failures import LoadFailures
+from serving.server.repository.published import Published
 from serving.server.repository.served_model import LoadStatus, ServedModel, State
 from serving.server.runtime.servable import Servable
-from serving.server.status import StatusError, invalid, one_line
+from serving.server.status import StatusError, one_line
 
 log = logging.getLogger(__name__)
 
 
-class Manager:
+class Manager(Published):
     """Keeps what is served equal to what the config and the folders ask for.
 
     Args:
@@ -35,9 +37,9 @@ class Manager:
         allow_labels_for_unavailable: let a label that is new name a version that is not available.
         retries: how often a poll tries a version again that has failed.
         retry_seconds: time between two such tries.
+        configured: is called with each config, before it is followed.
+        load_threads: models that load side by side; 0: one after the other.
 
-    Attributes:
-        first_config_applied: whether the loads of the first config are done.
     """
 
     def __init__(
@@ -46,88 +48,24 @@ class Manager:
         allow_labels_for_unavailable: bool = False,
         retries: int = 0,
         retry_seconds: float = 0.0,
+        configured: Callable[[model_server_config_pb2.ModelServerConfig], None] = lambda _: None,
+        load_threads: int = 0,
     ) -> None:
+        super().__init__()
+        self._load_threads = max(1, load_threads)
         self._load = load
+        self._configured = configured
         self._allow_labels_for_unavailable = allow_labels_for_unavailable
         self._changes = threading.Lock()
-        self._models: Mapping[str, ServedModel] = MappingProxyType({})
-        self._states: Mapping[str, Mapping[int, LoadStatus]] = MappingProxyType({})
+        self._base_paths = BasePaths()
         self._configs: dict[str, model_server_config_pb2.ModelConfig] = {}
         self._failures = LoadFailures(retries, retry_seconds)
-        self.first_config_applied = False
         self._warned: dict[str, str] = {}
         self._folders: dict[str, dict[int, Path]] = {}  # of the versions that are loaded
 
-    # Called by requests: takes no lock.
-
-    def find(self, spec: model_pb2.ModelSpec) -> Servable:
-        """The servable for a `ModelSpec`: its version, its label, or the largest available version.
-
-        Raises:
-            StatusError: INVALID_ARGUMENT or NOT_FOUND, in TensorFlow Serving's words; UNAVAILABLE
-                while the first versions are loading, when the real one does not listen yet.
-        """
-        if not spec.name:
-            raise invalid("ModelSpec has no name specified.")
-        try:
-            return self._find(spec)
-        except StatusError:
-            if self.first_config_applied:
-                raise
-            message = f"{spec.name} is not available: the server is still loading its models"
-            raise StatusError(grpc.StatusCode.UNAVAILABLE, message) from None
-
-    def _find(self, spec: model_pb2.ModelSpec) -> Servable:
-        model = self._models.get(spec.name, ServedModel())
-        version = self._version(spec, model)
-        if version is None:
-            if not model.versions:
-                raise _not_found(f"Servable not found for request: Latest({spec.name})")
-            version = max(model.versions)
-        if version not in model.versions:
-            raise _not_found(f"Servable not found for request: Specific({spec.name}, {version})")
-        return model.versions[version]
-
-    def status(self, spec: model_pb2.ModelSpec) -> list[LoadStatus]:
-        """Every version of a model that was ever configured, the largest first; or the one that
-        `spec` names.
-
-        Raises:
-            StatusError: INVALID_ARGUMENT or NOT_FOUND, in TensorFlow Serving's words.
-        """
-        if not spec.name:
-            raise invalid("ModelSpec has no name specified.")
-        states = self._states.get(spec.name, {})
-        version = self._version(spec, self._models.get(spec.name, ServedModel()))
-        if version is not None:
-            if version not in states:
-                raise _not_found(f"Could not find version {version} of model {spec.name}")
-            return [states[version]]
-        if not states:
-            raise _not_found(f"Could not find any versions of model {spec.name}")
-        return [states[version] for version in sorted(states, reverse=True)]
-
-    def is_known(self, name: str) -> bool:
-        """Whether a config ever asked for a version of this model."""
-        return name in self._states
-
-    def available(self) -> list[tuple[str, int]]:
-        """Name and version of all that is served, sorted."""
-        models = self._models
-        return sorted((name, version) for name in models for version in models[name].versions)
-
-    @staticmethod
-    def _version(spec: model_pb2.ModelSpec, model: ServedModel) -> int | None:
-        choice = spec.WhichOneof("version_choice")
-        if choice == "version":
-            return int(spec.version.value)
-        if choice == "version_label":
-            if spec.version_label not in model.labels:
-                raise invalid(f"Unrecognized servable version label: {spec.version_label}")
-            return model.labels[spec.version_label]
-        return None
-
-    # Changes what is served: one thread at a time.
+    def close(self) -> None:
+        """Remove what was copied from object stores; only when nothing is loaded any more."""
+        self._base_paths.remove()
 
     def apply(
         self, config: model_server_config_pb2.ModelServerConfig, keep_trying: bool = True
@@ -148,6 +86,7 @@ class Manager:
         """
         model_config.check(config)
         with self._changes:
+            self._configured(config)
             self._configs = {model.name: model for model in config.model_config_list.config}
             self._failures.clear()  # somebody asked for it, so failed versions are tried again
             problems = self._reconcile()
@@ -170,41 +109,49 @@ class Manager:
             self._reconcile()
 
     def _reconcile(self) -> "_Problems":
-        problems = _Problems()
         for name in self._models.keys() - self._configs.keys():
             self._replace(name, {}, {})
-        for name, config in self._configs.items():
-            base_path = Path(config.base_path)
-            served = self._models.get(name, ServedModel())
-            found = versions.on_disk(base_path, served.versions)
-            missing_folder = "" if found else versions.no_versions_message(name, base_path, found)
-            self._warn_once(f"{name} folder", missing_folder)
-            if missing_folder and not served.versions:
-                problems.loads.append(missing_folder)
-            # A base path that is gone for a moment (a remount, a rename) unloads nothing.
-            wanted = set(served.versions) if found is None else versions.wanted(config, found)
-            absent = set() if found is None else versions.absent(config, found)
-            for version in sorted(absent - served.versions.keys()):
-                self._note_absent(name, version)
-            folders = {} if found is None else {version: found[version] for version in wanted}
-            for version in sorted(self._missing(name, folders), reverse=True):
-                self._try_to_load(name, version, folders[version])
-            served = self._models.get(name, ServedModel())
-            if absent and not served.versions:
-                problems.loads.append(f"{name} {min(absent)}: it is not in {base_path}")
+        if self._load_threads == 1:
+            found = [self._reconcile_model(config) for config in self._configs.values()]
+        else:
+            with ThreadPoolExecutor(self._load_threads, "load") as pool:
+                found = list(pool.map(self._reconcile_model, self._configs.values()))
+        labels = [line for problems in found for line in problems.labels]
+        return _Problems(labels, [line for problems in found for line in problems.loads])
 
-            labels, refused = labels_in_force(config, served, self._allow_labels_for_unavailable)
-            self._warn_once(f"{name} labels", "; ".join(refused))
-            problems.labels += refused
-            missing = self._missing(name, folders)
-            problems.loads += [
-                f"{name} {version}: {self._states[name][version].message}"
-                for version in sorted(missing)
-            ]
-            complete = not missing and not absent
-            keep = wanted | set(labels.values()) if complete else set(served.versions)
-            kept = {v: servable for v, servable in served.versions.items() if v in keep}
-            self._replace(name, kept, labels)
+    def _reconcile_model(self, config: model_server_config_pb2.ModelConfig) -> "_Problems":
+        problems = _Problems()
+        name, base_path = config.name, self._base_paths.local(config.base_path)
+        served = self._models.get(name, ServedModel())
+        found = versions.on_disk(base_path, served.versions)
+        missing_folder = "" if found else versions.no_versions_message(name, base_path, found)
+        self._warn_once(f"{name} folder", missing_folder)
+        if missing_folder and not served.versions:
+            problems.loads.append(missing_folder)
+        # A base path that is gone for a moment (a remount, a rename) unloads nothing.
+        wanted = set(served.versions) if found is None else versions.wanted(config, found)
+        absent = set() if found is None else versions.absent(config, found)
+        for version in sorted(absent - served.versions.keys()):
+            self._note_absent(name, version)
+        folders = {} if found is None else {version: found[version] for version in wanted}
+        for version in sorted(self._missing(name, folders), reverse=True):
+            self._try_to_load(name, version, folders[version])
+        served = self._models.get(name, ServedModel())
+        if absent and not served.versions:
+            problems.loads.append(f"{name} {min(absent)}: it is not in {base_path}")
+
+        labels, refused = labels_in_force(config, served, self._allow_labels_for_unavailable)
+        self._warn_once(f"{name} labels", "; ".join(refused))
+        problems.labels += refused
+        missing = self._missing(name, folders)
+        problems.loads += [
+            f"{name} {version}: {self._states[name][version].message}"
+            for version in sorted(missing)
+        ]
+        complete = not missing and not absent
+        keep = wanted | set(labels.values()) if complete else set(served.versions)
+        kept = {v: servable for v, servable in served.versions.items() if v in keep}
+        self._replace(name, kept, labels)
         return problems
 
     def _missing(self, name: str, folders: Mapping[int, Path]) -> set[int]:
@@ -263,14 +210,6 @@ class Manager:
         if dropped:
             _collect()
 
-    def _publish(self, name: str, model: ServedModel | None) -> None:
-        models = {**self._models, name: model}
-        self._models = MappingProxyType({n: m for n, m in models.items() if m is not None})
-
-    def _set_state(self, name: str, status: LoadStatus) -> None:
-        versions_of_it = {**self._states.get(name, {}), status.version: status}
-        self._states = MappingProxyType({**self._states, name: versions_of_it})
-
     def _warn_once(self, topic: str, line: str) -> None:
         """Log a warning unless the last one on this topic was the same: not on every poll."""
         if line and self._warned.get(topic) != line:
@@ -288,7 +227,3 @@ def _collect() -> None:
 class _Problems:
     labels: list[str] = field(default_factory=list)
     loads: list[str] = field(default_factory=list)
-
-
-def _not_found(message: str) -> StatusError:
-    return StatusError(grpc.StatusCode.NOT_FOUND, message)

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from celflow.errors import UserError
 from serving.protos import model_server_config_pb2
+from serving.server import request_log
+from serving.server.repository import versions
+from serving.server.repository.base_paths import is_absolute
 from serving.server.status import StatusError, invalid
 from serving.server.text_proto import read_text_proto
 
@@ -15,6 +18,18 @@ def single_model(name: str, base_path: str) -> model_server_config_pb2.ModelServ
     """The config of a server started with --model_name and --model_base_path."""
     config = model_server_config_pb2.ModelServerConfig()
     config.model_config_list.config.add(name=name, base_path=base_path, model_platform="tensorflow")
+    return config
+
+
+def below(folder: Path) -> model_server_config_pb2.ModelServerConfig:
+    """The config of every model below a folder: of the folders in it that have a version."""
+    config = model_server_config_pb2.ModelServerConfig()
+    config.model_config_list.SetInParent()
+    for path in sorted(folder.absolute().iterdir()) if folder.is_dir() else []:
+        if versions.on_disk(path):
+            config.model_config_list.config.add(
+                name=path.name, base_path=str(path), model_platform="tensorflow"
+            )
     return config
 
 
@@ -48,7 +63,7 @@ def check(config: model_server_config_pb2.ModelServerConfig) -> None:
         if model.name in names:
             raise invalid(f"Illegal to list model {model.name} multiple times in config")
         names.add(model.name)
-        if not Path(model.base_path).is_absolute():
+        if not is_absolute(model.base_path):
             raise invalid(
                 f"Expected model {model.name} to have an absolute path; "
                 f"got base_path()={model.base_path}"
@@ -57,11 +72,36 @@ def check(config: model_server_config_pb2.ModelServerConfig) -> None:
             raise invalid(
                 f"model {model.name}: model_platform {model.model_platform!r} is not tensorflow"
             )
+        request_log.check(model)
         policy = model.model_version_policy
         if policy.WhichOneof("policy_choice") == "specific" and not policy.specific.versions:
             raise invalid(
                 f"model {model.name}: its version policy is specific, but lists no version"
             )
+
+
+class ModelsFolder:
+    """The models below a folder, which may come and go while the server runs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._config = model_server_config_pb2.ModelServerConfig()
+
+    def read(self) -> model_server_config_pb2.ModelServerConfig:
+        """The config, which `changed` compares with later."""
+        self._config = below(self.path)
+        return self._config
+
+    def changed(self) -> model_server_config_pb2.ModelServerConfig | None:
+        """The new config where there are other models than last time, otherwise None.
+
+        A folder that is gone (a remount) counts as unchanged.
+        """
+        config = below(self.path)
+        if config == self._config or not self.path.is_dir():
+            return None
+        self._config = config
+        return config
 
 
 class ConfigFile:

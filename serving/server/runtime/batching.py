@@ -17,6 +17,7 @@ import grpc
 import numpy as np
 
 from serving.server.deadline import Deadline, deadline_passed
+from serving.server.metrics import BATCHES, QUEUING_LATENCY, Metrics
 from serving.server.runtime.batching_options import BatchingOptions
 from serving.server.status import StatusError, invalid
 from serving.tensors import Array
@@ -35,8 +36,9 @@ class Batcher:
     model can delay its own requests, but not another's.
     """
 
-    def __init__(self, options: BatchingOptions) -> None:
+    def __init__(self, options: BatchingOptions, metrics: Metrics | None = None) -> None:
         self.options = options
+        self.metrics = metrics or Metrics()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._spare_wanted = threading.Condition(self._lock)
@@ -47,9 +49,12 @@ class Batcher:
                 name = f"batch-{number}{'-spare' * spare}"
                 threading.Thread(target=self._work, args=[spare], name=name, daemon=True).start()
 
-    def queue(self, run: Run) -> "Queue":
-        """A queue for one signature; it needs no closing."""
-        return Queue(self, run)
+    def queue(self, run: Run, options: BatchingOptions | None = None) -> "Queue":
+        """A queue for one signature; it needs no closing.
+
+        options: its own sizes and time-outs, instead of those of all.
+        """
+        return Queue(self, run, options or self.options)
 
     def add(self, queue: "Queue", tasks: Sequence["_Task"]) -> None:
         """Put `tasks` into `queue`.
@@ -58,7 +63,8 @@ class Batcher:
             StatusError: UNAVAILABLE: the queue is full.
         """
         with self._lock:
-            limit = self.options.max_enqueued_batches * self.options.max_execution_batch_size
+            options = queue.options
+            limit = options.max_enqueued_batches * options.max_execution_batch_size
             rows = sum(task.size for task in tasks)
             if queue.rows + rows > limit:
                 raise StatusError(
@@ -117,12 +123,13 @@ def _until(due: float | None, now: float) -> float | None:
 class Queue:
     """The requests that wait for one signature of one version."""
 
-    def __init__(self, batcher: Batcher, run: Run) -> None:
+    def __init__(self, batcher: Batcher, run: Run, options: BatchingOptions) -> None:
+        self.options = options
         self.tasks: deque[_Task] = deque()
         self.rows = 0
         self.running = 0
         self._batcher = batcher
-        self._options = batcher.options
+        self._metrics = batcher.metrics
         self._run = run
 
     def __call__(self, inputs: Arrays, deadline: Deadline) -> dict[str, Array]:
@@ -133,12 +140,12 @@ class Queue:
                 rows, UNAVAILABLE where the queue is full, or DEADLINE_EXCEEDED.
         """
         rows = len(next(iter(inputs.values())))
-        if rows > self._options.max_batch_size:
+        if rows > self.options.max_batch_size:
             raise invalid(
                 f"Task size {rows} is larger than maximum input batch size "
-                f"{self._options.max_batch_size}"
+                f"{self.options.max_batch_size}"
             )
-        step = self._options.max_execution_batch_size
+        step = self.options.max_execution_batch_size
         tasks = [
             _Task({name: array[start : start + step] for name, array in inputs.items()}, deadline)
             for start in range(0, rows, step)
@@ -151,15 +158,15 @@ class Queue:
 
     def due(self, now: float) -> float:
         """When the first of the tasks may run, in seconds of `time.monotonic()`."""
-        if self.rows >= self._options.max_execution_batch_size:
+        if self.rows >= self.options.max_execution_batch_size:
             return now
-        return self.tasks[0].arrived + self._options.batch_timeout_micros / 1e6
+        return self.tasks[0].arrived + self.options.batch_timeout_micros / 1e6
 
     def take(self) -> list["_Task"]:
         """Remove the next batch: tasks with rows of one shape, in the order of arrival."""
         taken: list[_Task] = []
         left: deque[_Task] = deque()
-        space = self._options.max_execution_batch_size
+        space = self.options.max_execution_batch_size
         for task in self.tasks:
             if task.size <= space and (not taken or task.shapes == taken[0].shapes):
                 taken.append(task)
@@ -173,7 +180,10 @@ class Queue:
     def run_batch(self, tasks: Sequence["_Task"]) -> None:
         """Answer every task; those whose deadline has passed are not run."""
         active = []
+        now = time.monotonic()
         for task in tasks:
+            waited = 1e6 * (now - task.arrived)
+            self._metrics.add(QUEUING_LATENCY, waited, self._batcher.options.thread_pool_name)
             try:
                 task.deadline.check()
                 active.append(task)
@@ -204,13 +214,14 @@ class Queue:
 
     def _outputs(self, tasks: Sequence["_Task"]) -> dict[str, Array]:
         rows = sum(task.size for task in tasks)
-        padded = self._options.padded_size(rows)
+        padded = self.options.padded_size(rows)
         batch = dict(tasks[0].inputs)
         if len(tasks) > 1 or padded > rows:
             for name, first in batch.items():
                 filler = [first[:1]] * (padded - rows)
                 batch[name] = np.concatenate([*(task.inputs[name] for task in tasks), *filler])
         # Until the last of them gives up.
+        self._metrics.add(BATCHES, 1)
         expires = max(task.deadline.expires for task in tasks)
         outputs = self._run(batch, Deadline(expires))
         if any(array.ndim == 0 or len(array) != padded for array in outputs.values()):

@@ -21,6 +21,7 @@ class BatchingOptions:
         num_batch_threads: batches that run at a time, of all models.
         allowed_batch_sizes: a batch is filled up to the next of these by repeating its first row.
         max_execution_batch_size: rows in a batch; a larger request is split.
+        thread_pool_name: in the metrics.
     """
 
     max_batch_size: int = 1000
@@ -29,6 +30,7 @@ class BatchingOptions:
     num_batch_threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     allowed_batch_sizes: tuple[int, ...] = ()
     max_execution_batch_size: int = 1000
+    thread_pool_name: str = "batch_threads"
 
     def padded_size(self, size: int) -> int:
         """The allowed size to fill a batch of `size` rows up to."""

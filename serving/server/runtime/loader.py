@@ -1,21 +1,30 @@
 """Loads and warms up the model in a version's folder. Imports TensorFlow."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import grpc
 import tensorflow as tf
 from google.protobuf.message import DecodeError, Message
 
+from celflow.errors import UserError
 from serving.protos import prediction_log_pb2
 from serving.server.byte_budget import NO_BUDGET
 from serving.server.deadline import NO_DEADLINE, Deadline
-from serving.server.runtime import saved_model, tflite_model
+from serving.server.metrics import LOAD_LATENCY, LOADS, WARMUP_LATENCY, Metrics
+from serving.server.runtime import batching_options, saved_model, tflite_model
 from serving.server.runtime.batching import Batcher
-from serving.server.runtime.model_files import SAVED_MODEL_FILES, TFLITE_FILE, WARMUP_FILE
+from serving.server.runtime.model_files import (
+    BATCHING_FILE,
+    SAVED_MODEL_FILES,
+    TFLITE_FILE,
+    WARMUP_FILE,
+)
 from serving.server.runtime.saved_model import SavedModelOptions
 from serving.server.runtime.servable import PredictOptions, Servable
 from serving.server.status import StatusError, invalid
@@ -36,6 +45,8 @@ class Loader:
         saved_model: which graph of a SavedModel to load, and how to run it.
         predict: how to answer.
         tflite_interpreters: requests of a TensorFlow Lite model that run at a time.
+        metrics: of the loads.
+        own_batching: whether a version batches by the file in its folder, and not without one.
     """
 
     batcher: Batcher | None = None
@@ -44,6 +55,8 @@ class Loader:
     saved_model: SavedModelOptions = field(default_factory=SavedModelOptions)
     predict: PredictOptions = field(default_factory=PredictOptions)
     tflite_interpreters: int = 1
+    metrics: Metrics = field(default_factory=Metrics)
+    own_batching: bool = False
 
     def __call__(self, name: str, version: int, folder: Path) -> Servable:
         """The servable in `folder`.
@@ -51,21 +64,47 @@ class Loader:
         Raises:
             StatusError: the folder cannot be loaded, or a warm-up request of its own fails.
         """
+        try:
+            started = time.monotonic()
+            servable = self._load(name, version, folder)
+        except Exception:
+            self.metrics.add(LOADS, 1, str(folder), "fail")
+            raise
+        self.metrics.add(LOADS, 1, str(folder), "success")
+        self.metrics.add(LOAD_LATENCY, 1e6 * (time.monotonic() - started), str(folder))
+        if self.warm_up > 0 and (folder / WARMUP_FILE).is_file():
+            code = grpc.StatusCode.OK
+            started = time.monotonic()
+            try:
+                self._warm_up(servable, folder / WARMUP_FILE)
+            except StatusError as error:
+                code = error.code
+                raise
+            finally:
+                took = 1e6 * (time.monotonic() - started)
+                self.metrics.add(WARMUP_LATENCY, took, str(folder), code.name)
+        return servable
+
+    def _load(self, name: str, version: int, folder: Path) -> Servable:
         lite = folder / TFLITE_FILE
         saved = any((folder / file).is_file() for file in SAVED_MODEL_FILES)
         if lite.is_file() and (self.prefer_tflite or not saved):
             definitions, signatures = tflite_model.load(lite, self.tflite_interpreters)
         else:
             definitions, signatures = saved_model.load(folder, self.saved_model)
-        servable = Servable(name, version, definitions, signatures, self.batcher, self.predict)
-        if self.warm_up > 0:
-            self._warm_up(servable, folder / WARMUP_FILE)
-        return servable
+        queue = None
+        if self.batcher and not self.own_batching:
+            queue = self.batcher.queue
+        elif self.batcher and (folder / BATCHING_FILE).is_file():
+            try:
+                own = batching_options.read(str(folder / BATCHING_FILE))
+            except UserError as error:
+                raise invalid(str(error)) from None
+            queue = partial(self.batcher.queue, options=own)
+        return Servable(name, version, definitions, signatures, queue, self.predict)
 
     def _warm_up(self, servable: Servable, path: Path) -> None:
         """Replay the requests in `path`, so that no client has to wait for a slow first run."""
-        if not path.is_file():
-            return
         kinds: Mapping[str, Callable[[Any, Deadline], Message]] = {
             "predict_log": partial(servable.predict, hold=NO_BUDGET.hold()),
             "classify_log": servable.classify,

@@ -1,7 +1,8 @@
 """One loaded version of a model, and how it answers each kind of request."""
 
+import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import grpc
@@ -16,8 +17,9 @@ from serving.protos import (
 )
 from serving.server.byte_budget import NO_BUDGET, Hold
 from serving.server.deadline import Deadline
+from serving.server.metrics import RUNTIME_LATENCY, Metrics
 from serving.server.runtime import examples
-from serving.server.runtime.batching import Batcher
+from serving.server.runtime.batching import Queue, Run
 from serving.server.runtime.signature import (
     CLASSIFY,
     DEFAULT_SIGNATURE,
@@ -40,10 +42,12 @@ class PredictOptions:
     Attributes:
         check_method_names: refuse signatures whose method name does not fit the request.
         as_tensor_content: answer numbers as raw bytes.
+        metrics: how long the graphs run.
     """
 
     check_method_names: bool = False
     as_tensor_content: bool = False
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 class Servable:
@@ -63,7 +67,7 @@ class Servable:
         version: int,
         signature_defs: Mapping[str, meta_graph_pb2.SignatureDef],
         signatures: Mapping[str, Signature],
-        batcher: Batcher | None = None,
+        queue: Callable[[Run], Queue] | None = None,
         options: PredictOptions = PredictOptions(),
     ) -> None:
         self._options = options
@@ -72,9 +76,9 @@ class Servable:
         self.signature_defs = signature_defs
         self._signatures = signatures
         self._queues = {
-            key: batcher.queue(signature.run)
+            key: queue(signature.run)
             for key, signature in signatures.items()
-            if batcher and signature.batchable
+            if queue and signature.batchable
         }
 
     def __str__(self) -> str:
@@ -146,7 +150,7 @@ class Servable:
         if key not in self._signatures:
             message = f'Serving signature key "{key}" not found.'
             raise self._named(StatusError(grpc.StatusCode.FAILED_PRECONDITION, message))
-        return self._run(self._signatures[key], inputs, outputs, deadline, hold)
+        return self._run("Predict", self._signatures[key], inputs, outputs, deadline, hold)
 
     def classify(
         self, request: classification_pb2.ClassificationRequest, deadline: Deadline
@@ -191,7 +195,9 @@ class Servable:
             key = task.model_spec.signature_name or DEFAULT_SIGNATURE
             self._fill_spec(result.model_spec, key)
             target = getattr(result, f"{kind}_result")
-            self._fill_result(task.method_name, self._signatures[key], inputs, deadline, target)
+            signature = self._signatures[key]
+            api = "MultiInference"
+            self._fill_result(api, task.method_name, signature, inputs, deadline, target)
         return response
 
     def _infer(
@@ -206,7 +212,8 @@ class Servable:
         signature = self._example_signature(key, method, "No signature was found with the name: ")
         self._fill_spec(spec, key)
         inputs = examples.serialized(request.input)
-        self._fill_result(method, signature, inputs, deadline, result)
+        api = "Classify" if method == CLASSIFY else "Regress"
+        self._fill_result(api, method, signature, inputs, deadline, result)
 
     def _example_signature(self, key: str, method: str, not_found: str) -> Signature:
         if key not in self._signatures:
@@ -237,13 +244,14 @@ class Servable:
 
     def _fill_result(
         self,
+        api: str,
         method: str,
         signature: Signature,
         inputs: Mapping[str, Array],
         deadline: Deadline,
         result: Result,
     ) -> None:
-        outputs = self._run(signature, inputs, (), deadline, NO_BUDGET.hold())
+        outputs = self._run(api, signature, inputs, (), deadline, NO_BUDGET.hold())
         fill = examples.fill_classes if method == CLASSIFY else examples.fill_values
         try:
             fill(outputs, len(inputs[examples.INPUTS]), result)
@@ -252,6 +260,7 @@ class Servable:
 
     def _run(
         self,
+        api: str,
         signature: Signature,
         inputs: Mapping[str, Array],
         outputs: Collection[str],
@@ -266,10 +275,13 @@ class Servable:
             deadline.check()
             queue = self._queues.get(signature.name)
             rows = {array.shape[:1] for array in inputs.values()}
+            started = time.monotonic()
             if queue and len(rows) == 1 and not rows & {(), (0,)}:
                 results = queue(inputs, deadline)
             else:
                 results = signature.run(inputs, deadline)
+            microseconds = 1e6 * (time.monotonic() - started)
+            self._options.metrics.add(RUNTIME_LATENCY, microseconds, self.name, api, "TF1")
         except StatusError as error:
             raise self._named(error) from None
         return {name: results[name] for name in outputs} if outputs else results

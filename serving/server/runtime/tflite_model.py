@@ -1,6 +1,7 @@
 """A TensorFlow Lite model's signatures: `model.tflite` in a version's folder."""
 
 import queue
+import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from serving.protos import meta_graph_pb2
 from serving.server.deadline import Deadline, deadline_passed
+from serving.server.runtime import tflite_metadata
 from serving.server.runtime.signature import DEFAULT_SIGNATURE, PREDICT, Signature
 from serving.server.status import StatusError, graph_error, invalid
 from serving.tensors import Array
@@ -49,8 +51,15 @@ def _signature_runners(file: Path) -> dict[str, Any]:
         interpreter = tf.lite.Interpreter(model_path=str(file), num_threads=threads or None)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
+        missing = re.search(r"unresolved custom op: (\w+)", str(error))
+        if missing:
+            message = f"{file} needs the op {missing[1]}, which TensorFlow's interpreter has not"
+            raise StatusError(grpc.StatusCode.UNIMPLEMENTED, message) from None
         message = f"{file} is no TensorFlow Lite model: {error}"
         raise StatusError(grpc.StatusCode.INVALID_ARGUMENT, message) from None
+    described = tflite_metadata.signature_defs(file)
+    if described:
+        return {name: _Described(interpreter, definition) for name, definition in described.items()}
     names = interpreter.get_signature_list()
     if not names:
         return {DEFAULT_SIGNATURE: _WholeModel(interpreter)}
@@ -83,12 +92,42 @@ class _WholeModel:
         }
 
 
+class _Described(_WholeModel):
+    """A model whose metadata says which tensors are the inputs and outputs of a signature."""
+
+    def __init__(
+        self, interpreter: "tf.lite.Interpreter", definition: meta_graph_pb2.SignatureDef
+    ) -> None:
+        super().__init__(interpreter)
+        self.method_name = definition.method_name
+        self._inputs = _by_alias(definition.inputs, super().get_input_details())
+        self._outputs = _by_alias(definition.outputs, super().get_output_details())
+
+    def get_input_details(self) -> dict[str, Any]:
+        return self._inputs
+
+    def get_output_details(self) -> dict[str, Any]:
+        return self._outputs
+
+
+def _by_alias(
+    tensors: Mapping[str, meta_graph_pb2.TensorInfo], details: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A signature's names to the tensors' details; `x` and `x:0` are the same tensor."""
+    by_name = {name.removesuffix(":0"): detail for name, detail in details.items()}
+    missing = [t.name for t in tensors.values() if t.name.removesuffix(":0") not in by_name]
+    if missing:
+        raise invalid(f"the signature names tensors that the model has not: {', '.join(missing)}")
+    return {alias: by_name[t.name.removesuffix(":0")] for alias, t in tensors.items()}
+
+
 class _Runner:
     """Runs one signature; the batch dimension may change from call to call."""
 
     def __init__(self, name: str, runner: Any, pool: Pool) -> None:
         self.inputs: Mapping[str, Any] = runner.get_input_details()
         self.outputs: Mapping[str, Any] = runner.get_output_details()
+        self.method_name: str = getattr(runner, "method_name", PREDICT)
         self._name = name
         self._pool = pool
 
@@ -108,7 +147,7 @@ class _Runner:
 
 
 def _signature(name: str, runner: _Runner) -> Signature:
-    definition = meta_graph_pb2.SignatureDef(method_name=PREDICT)
+    definition = meta_graph_pb2.SignatureDef(method_name=runner.method_name)
     for tensors, details in (
         (definition.inputs, runner.inputs),
         (definition.outputs, runner.outputs),

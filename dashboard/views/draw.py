@@ -8,14 +8,20 @@ import streamlit as st
 
 from celflow import params
 from celflow.images import encode_png, open_image, shrink
-from dashboard import face_boxes, model_client, picture_input, representations, widgets
+from dashboard import (
+    before_after,
+    face_boxes,
+    model_client,
+    picture_input,
+    representations,
+    widgets,
+)
 from dashboard.picture_input import Picture
 from serving.client import STYLES, ServerError
 
-MAX_SIDE = 768  # px; larger pictures are shrunk to this, so that the page stays quick
 SLIDERS = {
-    "sharpness": "How closely lines follow the photo's edges.",
-    "abstraction": "How much detail is removed before the photo is drawn.",
+    "strength": "From the photo, 0, to the drawing, 1.",
+    "abstraction": "With more, regions are larger and fewer, and so are colours.",
 }
 REPRESENTATIONS = ("Surface", "Structure", "Texture")
 
@@ -24,10 +30,17 @@ def page() -> None:
     """What the image models draw from a picture."""
     config = params.load()
     st.title("Draw")
-    picture = picture_input.choose(config.data)
-    if picture is None:
+    answers = picture_input.answers_first(config.data)
+    if answers is None:
         return
-    small = shrink(picture.pixels, MAX_SIDE)
+    with answers:
+        picture = picture_input.current()
+        if picture is not None:
+            _answer(picture)
+
+
+def _answer(picture: Picture) -> None:
+    small = shrink(picture.pixels, before_after.PREVIEW)
     left, right = st.columns(widgets.COLUMNS, gap="medium")
     with left:
         face_boxes.show(picture)
@@ -55,9 +68,8 @@ def _show(
                 widgets.show_error(error, model)
                 continue
             st.html(f'<div class="who"><b>{escape(model)}</b><span>{note}</span></div>')
-            st.image(data)
-            name = f"{picture.name.rsplit('.', 1)[0]}-{model}.png"
-            st.download_button("Save as PNG", data, name, "image/png", key=f"save-{model}")
+            st.image(data, alt=f"{picture.name}, as {model} draws it")
+            before_after.download(model, picture, data, styles)
             if first is None:
                 first = open_image(data).pixels
     return first
@@ -73,7 +85,7 @@ def _show_white_box(drawn: np.ndarray) -> None:
             st.columns(3, gap="medium"), REPRESENTATIONS, _representations(drawn), strict=True
         ):
             with column:
-                st.image(image, caption=name)
+                st.image(image, caption=name, alt=f"{name} of the drawing")
 
 
 @st.cache_data(max_entries=8, show_spinner="Computing the representations …")
@@ -83,9 +95,3 @@ def _representations(drawn: np.ndarray) -> Sequence[np.ndarray]:
         representations.structure(drawn),
         representations.texture(drawn),
     )
-
-
-if __name__ == "__main__":  # Streamlit runs this file where its address is the first to be opened
-    from dashboard.app import main
-
-    main()

@@ -8,7 +8,7 @@ from celflow import params
 from celflow.faces import Box
 from celflow.images import encode_png, shrink
 from celflow.params import Params
-from dashboard import face_boxes, model_client, picture_input, widgets
+from dashboard import compare_on_test, face_boxes, model_client, picture_input, widgets
 from dashboard.model_client import Answer, Outcome
 from dashboard.picture_input import Picture
 from serving.client import ServerDown, ServerError
@@ -22,9 +22,16 @@ def page() -> None:
     """Whether both answers agree, which versions gave them, and how fast."""
     config = params.load()
     st.title("Compare")
-    picture = picture_input.choose(config.data)
-    if picture is None:
+    answers = picture_input.answers_first(config.data)
+    if answers is None:
         return
+    with answers:
+        picture = picture_input.current()
+        if picture is not None:
+            _answer(picture, config)
+
+
+def _answer(picture: Picture, config: Params) -> None:
     left, right = st.columns(widgets.COLUMNS, gap="medium")
     with right:
         chosen = _choose_two(config)
@@ -54,6 +61,7 @@ def page() -> None:
     ]
     with right:
         _show(outcomes)
+    compare_on_test.show(chosen, config)
 
 
 def _show_drawings(chosen: Sequence[tuple[str, int | str]], picture: bytes) -> None:
@@ -64,7 +72,7 @@ def _show_drawings(chosen: Sequence[tuple[str, int | str]], picture: bytes) -> N
             except ServerError as error:
                 widgets.show_error(error, model, version)
                 continue
-            st.image(data, caption=f"{model}, {note}")
+            st.image(data, caption=f"{model}, {note}", alt=f"What {model} draws")
 
 
 def _choose_two(config: Params) -> list[tuple[str, int | str]] | None:
@@ -73,25 +81,34 @@ def _choose_two(config: Params) -> list[tuple[str, int | str]] | None:
     try:
         with columns[0]:
             first = st.selectbox("Model", models, key="model-a")
-            version_a = _choose_version(first, "version-a", newest=False)
+            version_a = _choose_version(first, "version-a")
         candidates = model_client.models_of(config.task(first))
-        other = next((model for model in candidates if model != first), first)
+        # Champion against challenger, or the version before; of a single one, another model.
+        rivals = len(model_client.available_versions(first)) > 1
+        other = first if rivals else next((m for m in candidates if m != first), first)
         with columns[1]:
             # The key names the first model, because its task decides which models are on offer.
             second = st.selectbox(
                 "Compare with", candidates, candidates.index(other), key=f"model-b-{first}"
             )
-            version_b = _choose_version(second, "version-b", newest=second == first)
+            version_b = _choose_version(second, "version-b", rival=second == first)
     except ServerDown as error:
         widgets.show_error(error, "")
         return None
     return [(first, version_a), (second, version_b)]
 
 
-def _choose_version(model: str, key: str, newest: bool) -> int | str:
+def _choose_version(model: str, key: str, rival: bool = False) -> int | str:
+    """A version or label of a model. rival: the challenger first, or the champion's forerunner."""
     numbers = model_client.available_versions(model)
+    labelled = model_client.labelled_versions(model) if rival else {}
     options: list[int | str] = ["stable", "canary", *numbers]
-    index = 2 if newest and numbers else 0
+    index = 0
+    if rival and "canary" in labelled:
+        index = 1
+    elif rival:
+        others = [number for number in numbers if number != labelled.get("stable")]
+        index = options.index(others[0]) if others else 0
     return st.selectbox("Version", options, index, widgets.label, key=f"{key}-{model}")
 
 
@@ -134,9 +151,3 @@ def _show_agreement(a: Answer, b: Answer) -> None:
     else:
         note = f"{name_a} on the left, {name_b} on the right"
         widgets.show_verdict("They disagree", note, agreed=False)
-
-
-if __name__ == "__main__":  # Streamlit runs this file where its address is the first to be opened
-    from dashboard.app import main
-
-    main()
