@@ -219,6 +219,12 @@ def page(runs: list[Run], folder: Path) -> str:
                 "shorter, without two sources answer here (stages/models/photo_compact/card.md).",
                 sources_table(),
             ]
+        if task == "characters":
+            paragraphs.append(
+                "The released encoder of `character_embedding` has learnt from these characters. Its "
+                "card has what it does with characters that were held out "
+                "(stages/models/character_embedding/card.md)."
+            )
     paragraphs += ["## Pictures", pictures_table(runs, folder)]
     paragraphs += ["## Parameters that differ from `params.yaml`", params_table(runs)]
     return "\n\n".join(paragraphs) + "\n"
