@@ -221,8 +221,8 @@ def page(runs: list[Run], folder: Path) -> str:
             ]
         if task == "characters":
             paragraphs.append(
-                "The released encoder of `character_embedding` has learnt from these characters. Its "
-                "card has what it does with characters that were held out "
+                "The released encoder of `character_embedding` has learnt from these characters. "
+                "Its card has what it does with characters that were held out "
                 "(stages/models/character_embedding/card.md)."
             )
     paragraphs += ["## Pictures", pictures_table(runs, folder)]
