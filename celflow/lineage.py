@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+from typing import Any
 
 from celflow import manifest
 from celflow.params import Dataset, Params
@@ -13,11 +14,16 @@ def tags(model: str, params: Params) -> dict[str, str]:
     dataset = params.dataset(model)
     return {
         "git_commit": git_commit(),
-        "data_hash": _md5(manifest.manifest_path(dataset).read_bytes()),
+        "data_hash": md5(manifest.manifest_path(dataset).read_bytes()),
         "test_hash": test_hash(dataset),
-        "params_hash": _md5(json.dumps(params.train[model], sort_keys=True).encode()),
+        "params_hash": params_hash(params.train[model]),
         "dvc_stage": f"train@{model}",
     }
+
+
+def params_hash(section: dict[str, Any]) -> str:
+    """A digest of a model's section of `train`."""
+    return md5(json.dumps(section, sort_keys=True).encode())
 
 
 def git_commit() -> str:
@@ -33,12 +39,13 @@ def git_commit() -> str:
 def test_hash(dataset: Dataset) -> str:
     """A digest of the test split: metrics may be compared where it is the same."""
     lines = manifest.manifest_path(dataset).read_text(encoding="utf-8").splitlines()
-    return _md5("\n".join(line for line in lines if ",test," in line).encode())
+    return md5("\n".join(line for line in lines if ",test," in line).encode())
 
 
 def _git(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["git", *words], capture_output=True, text=True)
 
 
-def _md5(content: bytes) -> str:
+def md5(content: bytes) -> str:
+    """The digest by which DVC knows a file."""
     return hashlib.md5(content).hexdigest()

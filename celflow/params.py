@@ -158,14 +158,17 @@ class GateConfig(Section):
     characters: Literal["accuracy", "balanced_accuracy"]
     faces: Literal["f1", "recall"]
     sketch: Literal["psnr", "ssim", "edge_f1"]
-    cartoonize: Literal["style_gain"]
+    cartoonize: Literal["cartoon_score", "style_gain"]
 
 
 class RegistryConfig(Section):
     """The gate between challenger and champion."""
 
     gate: GateConfig
-    tolerance: Share
+    margin: Share
+    max_recall_loss: Share
+    max_latency: Annotated[float, Field(ge=1)]
+    max_size: Annotated[float, Field(ge=1)]
 
 
 class Params(Section):

@@ -1,31 +1,44 @@
-"""MLflow's runs and registry: versions of models, their aliases and their lineage."""
+"""MLflow's registry: versions of models, their aliases and their lineage.
+
+Other people may register models in the same MLflow: only versions that were registered here count,
+which their tags `content` and `task` tell.
+"""
 
 import logging
-import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-
-from celflow.errors import UserError
-from celflow.params import PARAMS_FILE
-
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+from typing import Any
 
 import mlflow
-from mlflow import ActiveRun, MlflowClient
+from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models.model import ModelInfo
 
-for _noisy in ("mlflow", "alembic"):
-    logging.getLogger(_noisy).setLevel(logging.WARNING)
+from celflow import changes
+from celflow.changes import CHALLENGER as CHALLENGER
+from celflow.changes import CHAMPION as CHAMPION
+from celflow.changes import PREVIOUS as PREVIOUS
+from celflow.changes import Change
+from celflow.errors import UserError
+from celflow.tracking import connect as connect
+from celflow.tracking import default_artifacts as default_artifacts
+from celflow.tracking import default_uri as default_uri
+from celflow.tracking import is_default as is_default
+from celflow.tracking import lock as lock
+from celflow.tracking import one_line_errors as one_line_errors
+from celflow.tracking import run as run
+from celflow.tracking import run_of_fit as run_of_fit
 
-CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+CONTENT, TASK = "content", "task"
+ALIAS_DUE = "alias_due"  # tag of a version that has not been given its first alias yet
+RUNS_A_QUERY = 500
 
 
 @dataclass(frozen=True)
@@ -46,87 +59,6 @@ class RegisteredVersion:
     metrics: dict[str, float] = field(repr=False)
 
 
-def home() -> Path:
-    """The folder that holds the default store: this one or, in an experiment, the project's.
-
-    `dvc exp run --queue` and `--temp` work in a copy of the project, under its .dvc/tmp; DVC_ROOT
-    names the project.
-    """
-    here = Path.cwd()
-    project = Path(os.environ.get("DVC_ROOT", here)).resolve()
-    return project if project / ".dvc" / "tmp" in here.parents else here
-
-
-def default_uri() -> str:
-    """Where runs and versions go unless `MLFLOW_TRACKING_URI` says otherwise."""
-    return f"sqlite:///{home() / 'mlflow.db'}"
-
-
-def default_artifacts() -> str:
-    """URI of the folder that files of runs and versions go to in that case."""
-    return (home() / "mlartifacts").as_uri()
-
-
-def connect() -> MlflowClient:
-    """A client for `MLFLOW_TRACKING_URI`, or for the SQLite file of the project.
-
-    Raises:
-        UserError: the SQLite file would be made outside of a project.
-    """
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        mlflow.set_tracking_uri(default_uri())
-    if is_default() and not PARAMS_FILE.is_file():
-        raise UserError(f"no {PARAMS_FILE} here: run from the project's folder")
-    # By default MLflow retries a server that is down for minutes.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    return MlflowClient()
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turn MLflow's errors into a `UserError`."""
-    try:
-        yield
-    except MlflowException as error:
-        uri = mlflow.get_tracking_uri()
-        raise UserError(f"MLflow at {uri}: {' '.join(str(error).split())[:300]}") from error
-
-
-@contextmanager
-def run(model: str, run_id: str | None = None) -> Iterator[ActiveRun]:
-    """A run in the model's experiment: a new one, or `run_id` continued.
-
-    A run ends `FINISHED` or, where the block raises, `FAILED`.
-    """
-    client = connect()
-    with one_line_errors():
-        if client.get_experiment_by_name(model) is None:
-            place = default_artifacts() if is_default() else None
-            client.create_experiment(model, artifact_location=place)
-        mlflow.set_experiment(model)
-        if run_id and not _exists(client, run_id):
-            run_id = None
-        with mlflow.start_run(run_id=run_id, log_system_metrics=run_id is None) as started:
-            yield started
-
-
-@contextmanager
-def run_of_fit(model: str, fit_key: str) -> Iterator[mlflow.ActiveRun]:
-    """The run in which a model was trained, open again; the latest with this tag `fit_key`.
-
-    A new run takes its place where MLflow has none: the model came by `dvc pull`, say.
-    """
-    client = connect()
-    with one_line_errors():
-        experiment = client.get_experiment_by_name(model)
-        found = [] if experiment is None else client.search_runs(
-            [experiment.experiment_id], f"tags.fit_key = '{fit_key}'", max_results=1
-        )  # fmt: skip
-    with run(model, found[0].info.run_id if found else None) as active:
-        mlflow.set_tag("fit_key", fit_key)
-        yield active
-
-
 def register(
     model: str, run_id: str, saved_model: Path, content: str, tags: dict[str, str]
 ) -> tuple[RegisteredVersion, bool]:
@@ -137,71 +69,114 @@ def register(
     content: a digest of the SavedModel. Where a version has it already, that one is returned.
     """
     client = connect()
-    with one_line_errors():
+    with lock(), one_line_errors():
+        _finish(client, model)
         known = with_content(model, content)
         if known is not None:
             return known, False
-        first = not versions(model)
         with run(model, run_id) as active:
             info = _log_model(saved_model)
-            if first:
-                _ensure_model(client, model)
+            _ensure_model(client, model)
             made = client.create_model_version(
-                model, info.model_uri, active.info.run_id, tags={**tags, "content": content},
-                model_id=info.model_id,
+                model, info.model_uri, active.info.run_id,
+                tags={**tags, CONTENT: content, ALIAS_DUE: "yes"}, model_id=info.model_id,
             )  # fmt: skip
-        client.set_registered_model_alias(model, CHAMPION if first else CHALLENGER, made.version)
-    return get(model, int(made.version)), True
+        number = int(made.version)
+        # A clone on another machine, which no lock keeps out, may have been quicker.
+        same = [v.version for v in listed(model) if v.tags[CONTENT] == content]
+        if min(same, default=number) < number:
+            client.delete_model_version(model, str(number))
+            return get(model, min(same)), False
+        _finish(client, model)
+    return get(model, number), True
+
+
+def finish(model: str) -> None:
+    """Complete what a killed command left half done; call it with the `lock` held."""
+    with one_line_errors():
+        _finish(connect(), model)
 
 
 def models() -> list[str]:
-    """Names of all registered models."""
-    with one_line_errors():
-        return sorted(found.name for found in connect().search_registered_models())
+    """Names of all models that were registered here."""
+    return list(aliases())
 
 
-def versions(model: str) -> list[RegisteredVersion]:
-    """All versions of a model, the newest first; none for a name that is not registered."""
+def listed(model: str | None = None) -> list[RegisteredVersion]:
+    """All versions of one model, or of all models, without metrics; 10 000 of them a request."""
+    query = None if model is None else f"name = '{_checked(model)}'"
     client = connect()
     with one_line_errors():
-        found = client.search_model_versions(f"name = '{_checked(model)}'")
-        if not found:
-            return []
-        aliases = client.get_registered_model(model).aliases
-        return sorted((_version(client, v, aliases) for v in found), key=lambda v: -v.version)
+        found = _pages(partial(client.search_model_versions, query))
+        # The aliases of a version come with the model only.
+        named = _pages(partial(client.search_registered_models, query, max_results=1000))
+    numbers = {one.name: {a: int(v) for a, v in one.aliases.items()} for one in named}
+    return [
+        _version(v, numbers.get(v.name, {})) for v in found if CONTENT in v.tags and TASK in v.tags
+    ]
+
+
+def versions(model: str | None = None) -> list[RegisteredVersion]:
+    """All versions of a model, the newest first; none for a name that is not registered.
+
+    model: None for those of all models, by name.
+    """
+    return _with_metrics(sorted(listed(model), key=lambda v: (v.model, -v.version)))
+
+
+def aliases() -> dict[str, dict[str, int]]:
+    """Alias to version, by model; of all models that were registered here."""
+    found: dict[str, dict[str, int]] = {}
+    for version in listed():
+        found.setdefault(version.model, {}).update(dict.fromkeys(version.aliases, version.version))
+    return dict(sorted(found.items()))
+
+
+def aliases_of(model: str) -> dict[str, int]:
+    """Alias to version of one model."""
+    return {alias: found.version for found in listed(model) for alias in found.aliases}
 
 
 def get(model: str, version: int) -> RegisteredVersion:
     """One version. Raises UserError where there is none of this number, naming those there are."""
-    registered = versions(model)
-    for found in registered:
-        if found.version == version:
-            return found
+    registered = {found.version: found for found in listed(model)}
+    if version in registered:
+        return _with_metrics([registered[version]])[0]
     if not registered:
-        names = ", ".join(models()) or "none yet: run `dvc repro`"
+        names = ", ".join(models()) or "none yet: run `dvc repro` or `celflow register`"
         raise UserError(f"no model '{model}' in the registry ({names})")
-    numbers = ", ".join(str(v.version) for v in reversed(registered))
+    numbers = ", ".join(map(str, sorted(registered)))
     raise UserError(f"{model} has no version {version}: it has {numbers}")
 
 
 def with_alias(model: str, alias: str) -> RegisteredVersion | None:
     """The version that has an alias, or None."""
-    return next((v for v in versions(model) if alias in v.aliases), None)
+    number = aliases_of(model).get(alias)
+    return None if number is None else get(model, number)
 
 
 def with_content(model: str, content: str) -> RegisteredVersion | None:
     """The version whose SavedModel has this digest, or None."""
-    return next((v for v in versions(model) if v.tags.get("content") == content), None)
+    same = [found for found in listed(model) if found.tags[CONTENT] == content]
+    return _with_metrics([min(same, key=lambda v: v.version)])[0] if same else None
 
 
-def set_alias(model: str, alias: str, version: int | None) -> None:
-    """Give an alias to a version; None removes the alias."""
-    client = connect()
+def history(model: str) -> list[Change]:
+    """All changes of a model's aliases, the first first."""
     with one_line_errors():
-        if version is None:
-            client.delete_registered_model_alias(model, alias)
-        else:
-            client.set_registered_model_alias(model, alias, str(version))
+        return changes.read(connect(), model)
+
+
+def plan(version: RegisteredVersion, alias: str, kind: str, **why: Any) -> Change:
+    """What giving an alias to a version means; `commit` does it. why: as `changes.plan`."""
+    with one_line_errors():
+        return changes.plan(connect(), version.model, alias, version.version, kind, **why)
+
+
+def commit(model: str, change: Change) -> None:
+    """Write a change down, then the aliases; call it with the `lock` held."""
+    with one_line_errors():
+        changes.commit(connect(), model, change)
 
 
 def set_tag(version: RegisteredVersion, key: str, value: str) -> None:
@@ -210,29 +185,84 @@ def set_tag(version: RegisteredVersion, key: str, value: str) -> None:
         connect().set_model_version_tag(version.model, str(version.version), key, value)
 
 
+def parameters(version: RegisteredVersion) -> dict[str, str]:
+    """The parameters that its run logged, by name."""
+    if not version.run_id:
+        return {}
+    with one_line_errors():
+        return dict(connect().get_run(version.run_id).data.params)
+
+
 @contextmanager
 def saved_model(version: RegisteredVersion) -> Iterator[Path]:
     """A version's SavedModel, copied into a temporary folder; yields that folder."""
     connect()
     uri = f"models:/{version.model}/{version.version}"
-    with tempfile.TemporaryDirectory() as temporary, one_line_errors():
-        folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=temporary))
+    with tempfile.TemporaryDirectory() as temporary:
+        with one_line_errors():
+            folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=temporary))
         found = next(folder.rglob("saved_model.pb"), None)
         if found is None:
             raise UserError(f"{version.model} version {version.version} holds no SavedModel")
         yield found.parent
 
 
-def is_default() -> bool:
-    """Whether runs and versions go into the SQLite file of the project."""
-    return bool(mlflow.get_tracking_uri() == default_uri())
+def _pages(search: Callable[..., Any]) -> list[Any]:
+    """All that a search finds, page by page."""
+    found: list[Any] = []
+    token: str | None = None
+    while token is None or token:
+        page = search(page_token=token)
+        found += page
+        token = page.token or ""
+    return found
 
 
-def _exists(client: MlflowClient, run_id: str) -> bool:
-    try:
-        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
-    except MlflowException:
-        return False
+def _with_metrics(found: list[RegisteredVersion]) -> list[RegisteredVersion]:
+    """The same with their runs' metrics: a search for each `RUNS_A_QUERY` runs."""
+    client = connect()
+    measured: dict[str, dict[str, float]] = {}
+    with one_line_errors():
+        places = [client.get_experiment_by_name(model) for model in {v.model for v in found}]
+        ids = [place.experiment_id for place in places if place is not None]
+        runs = sorted({version.run_id for version in found if version.run_id})
+        for start in range(0, len(runs) if ids else 0, RUNS_A_QUERY):
+            listed = ", ".join(f"'{run_id}'" for run_id in runs[start : start + RUNS_A_QUERY])
+            query = f"attributes.run_id IN ({listed})"
+            for one in client.search_runs(ids, query, max_results=RUNS_A_QUERY):
+                measured[one.info.run_id] = {
+                    name.removeprefix("test_"): value
+                    for name, value in one.data.metrics.items()
+                    if name.startswith("test_")
+                }
+    return [replace(version, metrics=measured.get(version.run_id, {})) for version in found]
+
+
+def _version(found: ModelVersion, aliases: dict[str, int]) -> RegisteredVersion:
+    return RegisteredVersion(
+        model=found.name,
+        version=int(found.version),
+        aliases=tuple(sorted(a for a, number in aliases.items() if number == int(found.version))),
+        run_id=found.run_id or "",
+        created=found.creation_timestamp / 1000,
+        tags=dict(found.tags),
+        metrics={},
+    )
+
+
+def _finish(client: MlflowClient, model: str) -> None:
+    changes.finish(client, model)
+    for version in sorted(listed(model), key=lambda v: v.version):
+        if ALIAS_DUE not in version.tags:
+            continue
+        now = aliases_of(model)
+        # Where the champion is gone, who is next is for people to say.
+        first = CHAMPION not in now and not changes.read(client, model)
+        alias = CHAMPION if first else CHALLENGER
+        if now.get(alias) != version.version:
+            change = changes.plan(client, model, alias, version.version, "register")
+            changes.commit(client, model, change)
+        client.delete_model_version_tag(model, str(version.version), ALIAS_DUE)
 
 
 def _checked(model: str) -> str:
@@ -247,21 +277,6 @@ def _ensure_model(client: MlflowClient, model: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-
-
-def _version(
-    client: MlflowClient, found: ModelVersion, aliases: dict[str, str]
-) -> RegisteredVersion:
-    metrics = client.get_run(found.run_id).data.metrics if found.run_id else {}
-    return RegisteredVersion(
-        model=found.name,
-        version=int(found.version),
-        aliases=tuple(sorted(a for a, v in aliases.items() if int(v) == int(found.version))),
-        run_id=found.run_id or "",
-        created=found.creation_timestamp / 1000,
-        tags=dict(found.tags),
-        metrics={k.removeprefix("test_"): v for k, v in metrics.items() if k.startswith("test_")},
-    )
 
 
 def _log_model(folder: Path) -> ModelInfo:

@@ -1,7 +1,7 @@
 """`celflow draw`: picture files through an image model."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,9 +10,6 @@ from celflow.names import as_text, shown
 from cli import output, picture_files
 from cli.drawn_files import DrawnFiles, targets
 from cli.options import SERVER, AsJson, Server
-
-if TYPE_CHECKING:
-    from serving.client import Client, Prediction
 
 
 def draw(
@@ -23,16 +20,19 @@ def draw(
         typer.Option(help="Folder for the drawings; made if missing."),
     ] = Path("drawn"),
     version: picture_files.VersionOption = None,
-    sharpness: Annotated[
+    strength: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Cartoonizer only: how closely lines follow edges."),
+        typer.Option(min=0, max=1, help="Cartoonizer only: from the photo, 0, to the drawing, 1."),
     ] = None,
     abstraction: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Cartoonizer only: how much detail is removed first."),
+        typer.Option(min=0, max=1, help="Cartoonizer only: larger and fewer regions and colours."),
     ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Draw also what is drawn already.")
+    ] = False,
+    keep_exif: Annotated[
+        bool, typer.Option("--keep-exif", help="Write the picture's EXIF to the drawing, too.")
     ] = False,
     as_json: AsJson = False,
     server: Server = SERVER,
@@ -44,11 +44,12 @@ def draw(
     """
     from tqdm import tqdm
 
+    from cli import full_size
     from serving.client import Client, ModelNotFound, ServerDown
 
     found = picture_files.find(files)
     chosen = picture_files.version_or_label(version)
-    options = {"sharpness": sharpness, "abstraction": abstraction}
+    options = {"strength": strength, "abstraction": abstraction}
     styles = {name: value for name, value in options.items() if value is not None}
     how = f"{model} {chosen} {styles}"
     drawn = DrawnFiles(out)
@@ -62,8 +63,10 @@ def draw(
                     answers.append({**head, "skipped": True})
                     continue
                 drawn.check_free(target, one.path)
-                answer = _ask(client, model, one.path, chosen, styles)
-                drawn.write(target, answer.output("image_png", "an image model")[0], one.path, how)
+                photo = full_size.read(one.path)
+                answer = client.draw(model, photo.sent(), chosen, **styles)
+                png = answer.output("image_png", "an image model")[0]
+                drawn.write(target, photo.finished(png, keep_exif), one.path, how)
             except (ServerDown, ModelNotFound):
                 raise
             except UserError as error:
@@ -81,12 +84,3 @@ def draw(
         output.print_left_out(bad)
     if bad:
         raise typer.Exit(1)
-
-
-def _ask(
-    client: "Client", model: str, file: Path, version: int | str, styles: dict[str, float]
-) -> "Prediction":
-    """The model's drawing of a picture file."""
-    data = picture_files.read(file)
-    with picture_files.refusals_explained(data):
-        return client.draw(model, data, version, **styles)

@@ -11,12 +11,16 @@ from cli import (
     draw_command,
     gate_command,
     import_command,
+    listen_command,
     output,
     predict_command,
     registry_commands,
     serve_command,
     sort_command,
+    status_command,
+    traffic_commands,
     up_command,
+    version_commands,
 )
 from cli.project import in_project
 
@@ -58,11 +62,21 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "enroll": character_commands.enroll,
     "forget": character_commands.forget,
     "import": import_command.import_model,
-    "models": registry_commands.list_models,
+    "models": registry_commands.models,
+    "show": version_commands.show,
+    "diff": version_commands.diff,
     "gate": gate_command.gate,
     "promote": registry_commands.promote,
     "rollback": registry_commands.rollback,
+    "history": version_commands.history,
+    "verify": version_commands.verify,
+    "status": status_command.status,
+    "register": status_command.register,
     "deploy": registry_commands.deploy,
+    "replay": traffic_commands.replay,
+    "shadow": traffic_commands.shadow,
+    "guard": traffic_commands.guard,
+    "listen": listen_command.listen,
 }
 for name, command in COMMANDS.items():
     app.command(name)(in_project(command))

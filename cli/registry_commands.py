@@ -1,7 +1,7 @@
 """`celflow models`, `promote`, `rollback`, `deploy`: what is registered and what is served."""
 
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Model = Annotated[str, typer.Argument(help="A registered model, such as xception.")]
 Number = Annotated[int, typer.Argument(help="The version's number, from `celflow models`.")]
-Reason = Annotated[str, typer.Option(help="Why; it is kept with the version.")]
+Reason = Annotated[str, typer.Option(help="Why; it stands in `celflow history`.")]
 
 
 class Alias(str, Enum):
@@ -26,47 +26,48 @@ class Alias(str, Enum):
     challenger = "challenger"
 
 
-def list_models(as_json: AsJson = False) -> None:
-    """List every registered version: alias, gate metric, date, data hash and git commit."""
+def models(as_json: AsJson = False) -> None:
+    """List every registered version: alias, gate metric, date, data hash and git commit.
+
+    A `*` behind the commit: it was trained from files that were not committed.
+    """
     from datetime import datetime
 
-    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     from celflow import params, registry
 
-    names = registry.models()
-    if not names:
-        raise UserError("the registry has no models yet: run `dvc repro`")
+    versions = registry.versions()
+    if not versions:
+        raise UserError("the registry has no models: run `dvc repro` or `celflow register`")
     gate = params.load().registry.gate
-    table = Table(box=box.SIMPLE)
-    # In a narrow terminal the last two columns shrink, the others keep their width.
-    widths = {"model": max(map(len, names)), "version": 7, "alias": 10, "metric": 14, "made": 10}
-    for column in (*widths, "data", "commit"):
-        table.add_column(column, no_wrap=True, min_width=widths.get(column, 0))
+    # 80 columns hold it: only a long name is folded.
+    table = Table("model", box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table.columns[0].overflow = "fold"
+    for column in ("no.", "alias", "metric", "made", "data", "commit"):
+        table.add_column(column, no_wrap=True, justify="right" if column == "no." else "left")
     rows = []
-    for name in names:
-        for version in registry.versions(name):
-            metric = getattr(gate, version.tags.get("task", ""), "")  # others may register, too
-            value = version.metrics.get(metric)
-            data, commit = (version.tags.get(key, "-") for key in ("data_hash", "git_commit"))
-            rows.append(
-                {
-                    "model": name, "version": version.version, "aliases": version.aliases,
-                    metric or "metric": value, "created": version.created, "data_hash": data,
-                    "git_commit": commit, "gate": version.tags.get("gate", ""),
-                }
-            )  # fmt: skip
-            table.add_row(
-                name,
-                str(version.version),
-                ", ".join(version.aliases),
-                "-" if value is None else f"{metric.split('_')[0]} {value:.3f}",
-                f"{datetime.fromtimestamp(version.created):%Y-%m-%d}",
-                data[:8],
-                commit[:8],
-            )
+    for version in versions:
+        metric = getattr(gate, version.tags["task"], "")
+        value = version.metrics.get(metric)
+        commit, data = version.tags.get("git_commit", "-"), version.tags.get("data_hash", "-")
+        rows.append(
+            {
+                "model": version.model, "version": version.version, "aliases": version.aliases,
+                metric or "metric": value, "created": version.created, "data_hash": data,
+                "git_commit": commit, "gate": version.tags.get("gate", ""),
+            }
+        )  # fmt: skip
+        table.add_row(
+            version.model,
+            str(version.version),
+            "\n".join(version.aliases),
+            "-" if value is None else f"{metric.split('_')[0]} {value:.3f}",
+            f"{datetime.fromtimestamp(version.created):%Y-%m-%d}",
+            data[:7],
+            commit[:7] + "*" * commit.endswith("-dirty"),
+        )
     if as_json:
         output.print_json(rows)
     else:
@@ -80,60 +81,84 @@ def promote(
         Alias, typer.Option(help="champion is served as stable, challenger as canary.")
     ] = Alias.champion,
     force: Annotated[bool, typer.Option(help="Promote even if the gate fails.")] = False,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="By how much it may be worse.", min=0, max=1, show_default="params.yaml"),
+    ] = None,
     reason: Reason = "",
+    as_json: AsJson = False,
     server: Server = SERVER,
 ) -> None:
     """Make a version champion or challenger, and check that the running server answers with it.
 
-    A champion has to pass the gate: its metric on the test set must not be below the present
-    champion's by more than the tolerance in params.yaml.
+    A champion has to pass the gate: it is tried in a server of its own and, on the test pictures,
+    must be better than the present champion, or shown to be no worse by more than the margin.
     """
     from celflow import params, registry
     from promotion import gate
 
     candidate = registry.get(model, version)
-    if reason:
-        registry.set_tag(candidate, "reason", reason)
+    why: dict[str, Any] = {"reason": reason}
     if to is Alias.champion:
         champion = registry.with_alias(model, registry.CHAMPION)
-        verdict = gate.compare(champion, candidate, params.load())
-        print(f"gate: {'passed' if verdict.passed else 'failed'}: {verdict.reason}")
+        verdict = gate.compare(champion, candidate, params.load(), margin)
+        forced = not verdict.passed and force
+        gate.record(candidate, verdict, forced)
+        if not as_json:
+            print(f"gate: {'passed' if verdict.passed else 'failed'}: {verdict.reason}")
         if not verdict.passed and not force:
+            said = f": {verdict.reason}" if as_json else ""
             raise UserError(
-                f"{model} version {version} does not pass the gate; --force overrules it"
+                f"{model} version {version} does not pass the gate{said}; --force overrules it"
             )
-        outcome = "passed" if verdict.passed else "forced"
-        registry.set_tag(candidate, "gate", f"{outcome}: {verdict.reason}")
-    _promote(candidate, to.value, server)
+        why |= {"gate": verdict.reason, "forced": forced}
+        if champion is not None:
+            why["compared"] = champion.version
+    _promote(candidate, to.value, server, as_json, **why)
 
 
-def rollback(model: Model, server: Server = SERVER) -> None:
-    """Make the previous champion champion again; a second rollback undoes the first."""
+def rollback(
+    model: Model, reason: Reason = "", as_json: AsJson = False, server: Server = SERVER
+) -> None:
+    """Make the champion before the present one champion again; once more, and the one before it."""
     from celflow import registry
     from promotion import deploy
 
-    _promote(deploy.previous_champion(model), registry.CHAMPION, server)
+    version, gone = deploy.before_champion(model)
+    if gone and not as_json:
+        print(f"deleted in MLflow, and skipped: version {', '.join(map(str, gone))}")
+    why = {"kind": "rollback", "reason": reason}
+    _promote(version, registry.CHAMPION, server, as_json, **why)
 
 
-def deploy(server: Server = SERVER) -> None:
+def deploy(as_json: AsJson = False, server: Server = SERVER) -> None:
     """Write served/ from the registry, and wait until a running server answers with it."""
     from promotion import deploy
     from serving.client import Client
 
     with Client(server) as client:
         deployed = deploy.deploy(client)
+    if as_json:
+        return _print_deployed(deployed, server)
     for model, aliases in sorted(deployed.aliases.items()):
         print(f"{model}: " + ", ".join(f"{a} {v}" for a, v in sorted(aliases.items())))
     _report_rest(deployed, server)
 
 
-def _promote(version: "RegisteredVersion", alias: str, server: str) -> None:
+def _promote(
+    version: "RegisteredVersion", alias: str, server: str, as_json: bool, **why: Any
+) -> None:
     from promotion import deploy
     from serving.client import Client
 
     with Client(server) as client:
-        print(f"{version.model}: version {version.version} to {alias} ...", flush=True)
-        deployed = deploy.promote(client, version, alias)
+        if not as_json:
+            print(f"{version.model}: version {version.version} to {alias} ...", flush=True)
+        deployed = deploy.promote(client, version, alias, **why)
+    if as_json:
+        return _print_deployed(
+            deployed, server, model=version.model, version=version.version, alias=alias, **why
+        )
     if deployed.confirmed:
         print(f"{server} answers {version.model}:{LABELS[alias]} with version {version.version}")
     _report_rest(deployed, server)
@@ -144,3 +169,15 @@ def _report_rest(deployed: "Deployed", server: str) -> None:
         print(f"left out: {failure}")
     if not deployed.confirmed:
         print(f"no model server answers at {server}; the next one to start will serve this")
+
+
+def _print_deployed(deployed: "Deployed", server: str, **more: Any) -> None:
+    output.print_json(
+        {
+            **more,
+            "server": server,
+            "confirmed": deployed.confirmed,
+            "served": deployed.aliases,
+            "left_out": deployed.failed,
+        }
+    )

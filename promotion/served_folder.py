@@ -4,6 +4,7 @@ from pathlib import Path
 from shutil import copytree, rmtree
 
 from celflow import registry
+from celflow.errors import UserError
 from celflow.files import atomic_dir
 from serving.protos import model_server_config_pb2
 
@@ -13,15 +14,27 @@ SERVED = Path("served")
 def materialize(version: registry.RegisteredVersion) -> Path:
     """Copy a version from the registry to where servers read it, whole or not at all.
 
-    Returns its folder. A version that is there already is not copied again.
+    Returns its folder. A version that is there already, with the content that was registered, is
+    not copied again; the number alone is not enough, since a new registry counts from 1 again.
+
+    Raises:
+        UserError: the registry's files are not those that were registered.
     """
+    from stages.models.common.saved_model import digest
+
     folder = SERVED / version.model / str(version.version)
-    content, label = version.tags.get("content", ""), folder / "celflow_content"
-    # The number alone is not enough: a new registry counts from 1 again.
-    if not label.is_file() or label.read_text() != content:
-        with registry.saved_model(version) as source, atomic_dir(folder) as beside:
+    content = version.tags[registry.CONTENT]
+    if folder.is_dir() and digest(folder) == content:
+        return folder
+    with registry.saved_model(version) as source:
+        if digest(source) != content:
+            raise UserError(
+                f"the files of {version.model} version {version.version} in the registry are "
+                "damaged (another digest than when it was registered): promote another version, "
+                "or train it anew"
+            )
+        with atomic_dir(folder) as beside:
             copytree(source, beside, dirs_exist_ok=True)
-            (beside / label.name).write_text(content)
     return folder
 
 

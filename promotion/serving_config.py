@@ -29,18 +29,24 @@ def build(
     serve: Mapping[str, Aliases],
     label: Mapping[str, Aliases],
     also: Mapping[str, Aliases] | None = None,
+    keep: model_server_config_pb2.ModelServerConfig | None = None,
 ) -> model_server_config_pb2.ModelServerConfig:
     """A TensorFlow Serving config.
 
     serve: versions by model; label: which of their aliases become version labels; also: versions
-    that stay loaded beside them.
+    that stay loaded beside them; keep: a config whose other models stay in it.
     """
     config = model_server_config_pb2.ModelServerConfig()
-    for model, aliases in sorted(serve.items()):
+    kept = {entry.name: entry for entry in keep.model_config_list.config} if keep else {}
+    for model in sorted({*serve, *kept}):
+        place = str((SERVED / model).absolute())
+        if model not in serve:
+            config.model_config_list.config.append(kept[model])
+            config.model_config_list.config[-1].base_path = place
+            continue
+        aliases = serve[model]
         entry = config.model_config_list.config.add(
-            name=model,
-            base_path=str((SERVED / model).absolute()),
-            model_platform="tensorflow",
+            name=model, base_path=place, model_platform="tensorflow"
         )
         numbers = {*aliases.values(), *(also or {}).get(model, {}).values()}
         entry.model_version_policy.specific.versions.extend(sorted(numbers))

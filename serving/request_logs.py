@@ -25,10 +25,31 @@ def files(prefix: Path) -> list[Path]:
 
 def read(path: Path) -> Iterator["PredictionLog"]:
     """The records of a file; it ends before one that was cut off, as the last is after a kill."""
+    yield from (record for record, _ in _records(path, 0))
+
+
+class Follower:
+    """Reads a log that a server is still writing, each record once."""
+
+    def __init__(self, prefix: Path) -> None:
+        self._prefix = prefix
+        self._ends: dict[Path, int] = {}  # of what was read, in bytes
+
+    def new(self) -> Iterator["PredictionLog"]:
+        """The records that are there and were not read before."""
+        for path in files(self._prefix):
+            for record, end in _records(path, self._ends.get(path, 0)):
+                self._ends[path] = end
+                yield record
+
+
+def _records(path: Path, start: int) -> Iterator[tuple["PredictionLog", int]]:
+    """The records from a place in a file on, and where each ends."""
     with path.open("rb") as file:
+        file.seek(start)
         while (record := _next(file)) is not None:
             try:
-                yield prediction_log_pb2.PredictionLog.FromString(record)
+                yield prediction_log_pb2.PredictionLog.FromString(record), file.tell()
             except DecodeError:
                 return
 

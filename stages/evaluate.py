@@ -13,7 +13,7 @@ from typing import Any
 
 import mlflow
 
-from celflow import errors, manifest, registry
+from celflow import errors, manifest, tracking
 from celflow.files import atomic_dir, write_bytes, write_json
 from celflow.params import Params, load
 from stages import no_pictures
@@ -22,7 +22,7 @@ from stages.models.common import table
 DIGITS = 4  # of the metrics that git tracks: sums of floats differ from processor to processor
 PRINTED = (
     "accuracy", "balanced_accuracy", "log_loss", "ece",
-    "psnr", "ssim", "style_gain", "content_distance", "recall", "precision",
+    "psnr", "ssim", "cartoon_score", "content_distance", "recall", "precision",
 )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def run(name: str, params: Params) -> None:
     folder = Path("models") / name
     report = model.measure(model.predictor(folder), splits)
     fit = json.loads((folder / "fit.json").read_text())
-    with atomic_dir(plots) as beside, registry.run_of_fit(name, fit["fit_key"]):
+    with atomic_dir(plots) as beside, tracking.run_of_fit(name, fit["fit_key"]):
         for title, png in report.draw().items():
             write_bytes(beside / f"{title}.png", png)
         single = {key: value for key, value in report.metrics.items() if isinstance(value, float)}

@@ -14,7 +14,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 
-from celflow import errors, manifest, registry
+from celflow import errors, manifest, tracking
 from celflow.files import atomic_dir, write_json
 from celflow.params import CLASSIFICATION_TASKS, Params, load
 from stages import no_pictures
@@ -40,7 +40,7 @@ def run(name: str, params: Params) -> None:
     report = speed(Path("exports") / name / "saved_model", shown.paths)
     write_json(Path(f"reports/speed/{name}.json"), report)
     fit = json.loads((folder / "fit.json").read_text())
-    with registry.run_of_fit(name, fit["fit_key"]):
+    with tracking.run_of_fit(name, fit["fit_key"]):
         mlflow.log_metrics(
             {"test_ms_per_image": report["ms_per_image"], "model_mb": report["size_bytes"] / 1e6}
         )

@@ -17,7 +17,7 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 
-from celflow import errors, manifest, registry
+from celflow import errors, manifest, tracking
 from celflow.files import atomic_dir, write_bytes, write_json
 from celflow.params import Params, load
 from stages import no_pictures
@@ -63,7 +63,7 @@ def run(name: str, params: Params) -> None:
 
     run_file = checkpoint_dir / "run.json"
     interrupted = json.loads(run_file.read_text())["run_id"] if run_file.is_file() else None
-    with registry.run(name, interrupted) as active:
+    with tracking.run(name, interrupted) as active:
         write_json(run_file, {"run_id": active.info.run_id})
         _log_lineage(name, params, key)
         with atomic_dir(Path("models") / name) as folder:

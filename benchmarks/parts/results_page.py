@@ -88,7 +88,11 @@ COLUMNS = {
     "KID before": number("kid_before", 4),
     "KID after": number("kid_after", 4),
     "content distance": number("content_distance"),
-    "edge sharpness": number("edge_sharpness", 2),
+    "cartoon score": number("cartoon_score"),
+    "flat": number("flat_share", 2),
+    "64 colours": number("colour_coverage", 2),
+    "called a cartoon": number("called_cartoon", 2),
+    "mirror change": number("mirror_change", 2),
     "ms an image": number("ms_per_image", 1),
     "MB": lambda f: f"{f['size_bytes'] / 1e6:.1f}" if "size_bytes" in f else "",
 }
@@ -215,6 +219,12 @@ def page(runs: list[Run], folder: Path) -> str:
                 "shorter, without two sources answer here (stages/models/photo_compact/card.md).",
                 sources_table(),
             ]
+        if task == "characters":
+            paragraphs.append(
+                "The released encoder of `character_embedding` has learnt from these characters. "
+                "Its card has what it does with characters that were held out "
+                "(stages/models/character_embedding/card.md)."
+            )
     paragraphs += ["## Pictures", pictures_table(runs, folder)]
     paragraphs += ["## Parameters that differ from `params.yaml`", params_table(runs)]
     return "\n\n".join(paragraphs) + "\n"

@@ -20,8 +20,8 @@ from dashboard.picture_input import Picture
 from serving.client import STYLES, ServerError
 
 SLIDERS = {
-    "sharpness": "How closely lines follow the photo's edges.",
-    "abstraction": "How much detail is removed before the photo is drawn.",
+    "strength": "From the photo, 0, to the drawing, 1.",
+    "abstraction": "With more, regions are larger and fewer, and so are colours.",
 }
 REPRESENTATIONS = ("Surface", "Structure", "Texture")
 

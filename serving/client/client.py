@@ -183,7 +183,7 @@ class Client:
             model: its name.
             image: one file's bytes.
             version: a number, a label or None for the latest.
-            styles: `sharpness` and `abstraction` of the cartoonizer, from 0 to 1.
+            styles: `strength` and `abstraction` of the cartoonizer, from 0 to 1.
 
         Raises:
             BadInput: the model has no such style; otherwise as `run`.

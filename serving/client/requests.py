@@ -11,7 +11,7 @@ from serving.tensors import Array, fill_proto
 VersionSpec = int | str | None
 """A version's number, a label such as "stable" or "canary", or None for the largest number."""
 
-STYLES = {"sharpness": 0.5, "abstraction": 0.0}
+STYLES = {"strength": 1.0, "abstraction": 0.0}
 """The cartoonizer's styles, and their defaults."""
 
 

@@ -23,8 +23,9 @@ from serving.client import BadInput, Prediction
 from serving.labels import LABELS
 
 COMMANDS = (
-    "up", "serve", "predict", "draw", "sort", "watch", "enroll", "forget", "models", "promote",
-    "rollback", "deploy",
+    "up", "serve", "predict", "draw", "sort", "watch", "enroll", "forget", "import", "models",
+    "show", "diff", "gate", "promote", "rollback", "history", "verify", "status", "register",
+    "deploy", "replay", "shadow", "guard", "listen",
 )  # fmt: skip
 ROOT = Path(__file__).parents[2]
 runner = CliRunner()
@@ -256,7 +257,7 @@ def test_draw_skips_what_is_done_and_overwrites_nothing(pictures, tmp_path):
     assert FakeClient.drawn == drawn
     runner.invoke(main.app, [*words, "--again"])
     assert FakeClient.drawn == drawn + 4
-    runner.invoke(main.app, [*words, "--sharpness", "0.2"])
+    runner.invoke(main.app, [*words, "--strength", "0.2"])
     assert FakeClient.drawn == drawn + 8
 
 

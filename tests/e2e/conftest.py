@@ -27,7 +27,7 @@ SMALL = {
         "sketchify": {"init": "none", "image_size": 64, "patch": 32, "width": 4},
         "cartoonizer": {
             "init": "none",
-            "channels": 4,
+            "channels": 8,
             "discriminator_channels": 4,
             "image_size": 96,
             "batch_size": 2,

@@ -84,7 +84,7 @@ class Negative(ImageToImage[NegativeConfig]):
         pictures = [read_image(Path(path)).pixels for path in splits["test"].paths[:4]]
         results = [predictor(one) for one in pictures]
         mean = float(np.mean([one.mean() for one in results]))
-        return Report({"style_gain": mean / 255}, lambda: {"sheet": encode_png(results[0])})
+        return Report({"cartoon_score": mean / 255}, lambda: {"sheet": encode_png(results[0])})
 
     def export(self, folder: Path, labels: list[str]) -> ServedImageModel:
         """The same in the graph."""

@@ -1,5 +1,34 @@
-"""The small project of the tests of stages."""
+"""The small project of the tests of stages, and one of tiny models."""
 
-from ..stages.conftest import project
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ..stages.conftest import ROOT, project
+from .tiny import TinyProject, save
 
 __all__ = ["project"]
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory) -> Path:
+    """SavedModels b0 to b4, each of another content."""
+    folder = tmp_path_factory.mktemp("saved")
+    for number in range(5):
+        save(folder / f"b{number}", number / 10)
+    return folder
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch, saved) -> TinyProject:
+    """An empty project, which the test runs in."""
+    return make_tiny(tmp_path, saved, monkeypatch)
+
+
+def make_tiny(folder: Path, saved: Path, monkeypatch: pytest.MonkeyPatch) -> TinyProject:
+    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
+    shutil.copytree(ROOT / "celflow", folder / "celflow")  # goes into the registry as code
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return TinyProject(folder, saved)

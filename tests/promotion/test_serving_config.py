@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from celflow import registry
+from celflow.errors import UserError
 from promotion import served_folder, serving_config
 from serving.protos import model_server_config_pb2
+from stages.models.common.saved_model import digest
 
 ALIASES = {"xception": {"champion": 3, "challenger": 4, "previous": 2}, "edges": {"champion": 1}}
 
@@ -61,22 +63,58 @@ def test_versions_that_are_not_named_are_removed():
     assert sorted(path.name for path in Path("served/xception").iterdir()) == ["2", "3", "4"]
 
 
-def test_a_version_is_copied_once_for_each_content(tmp_path, monkeypatch):
+def test_other_models_stay_as_they_are_and_follow_a_move():
+    other = serving_config.build({"edges": {"champion": 7}}, {"edges": {"champion": 7}})
+    other.model_config_list.config[0].base_path = "/elsewhere/served/edges"
+    config = serving_config.build({"xception": {"champion": 3}}, {}, keep=other)
+    edges, xception = config.model_config_list.config
+    assert edges.base_path == str(Path("served/edges").absolute())
+    assert dict(edges.version_labels) == {"stable": 7} and xception.name == "xception"
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch) -> list[str]:
+    """What `materialize` took from the registry; `tmp_path / "registry"` is what that holds."""
     from contextlib import contextmanager
 
+    taken: list[str] = []
     source = tmp_path / "registry"
     source.mkdir()
-    copied = []
 
     @contextmanager
     def saved_model(version):
-        copied.append(version.tags["content"])
+        taken.append(version.tags["content"])
         yield source
 
     monkeypatch.setattr(registry, "saved_model", saved_model)
-    for content in ("a", "a", "b"):
-        (source / "saved_model.pb").write_text(content)
-        version = registry.RegisteredVersion("edges", 1, (), "", 0.0, {"content": content}, {})
-        folder = served_folder.materialize(version)
-        assert (folder / "saved_model.pb").read_text() == content
-    assert copied == ["a", "b"]
+    return taken
+
+
+def stored(text: str) -> registry.RegisteredVersion:
+    """A version whose SavedModel in the registry has this content."""
+    Path("registry/saved_model.pb").write_text(text)
+    content = digest(Path("registry"))
+    return registry.RegisteredVersion("edges", 1, (), "", 0.0, {"content": content}, {})
+
+
+def test_a_version_is_copied_once_for_each_content(copied):
+    for text in ("a", "a", "b"):
+        folder = served_folder.materialize(stored(text))
+        assert (folder / "saved_model.pb").read_text() == text
+    assert len(copied) == 2
+
+
+def test_a_damaged_copy_is_copied_again(copied):
+    version = stored("whole")
+    folder = served_folder.materialize(version)
+    (folder / "saved_model.pb").write_text("whol")
+    served_folder.materialize(version)
+    assert (folder / "saved_model.pb").read_text() == "whole" and len(copied) == 2
+
+
+def test_what_is_damaged_in_the_registry_is_not_served(copied):
+    version = stored("whole")
+    Path("registry/saved_model.pb").write_text("whols")
+    with pytest.raises(UserError, match="edges version 1 in the registry are damaged"):
+        served_folder.materialize(version)
+    assert not Path("served/edges/1").exists()

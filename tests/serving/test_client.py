@@ -116,7 +116,7 @@ def test_metadata_and_status(pictures: Client) -> None:
         (lambda c, png: c.predict("pictures", png), BadInput, "must be a list"),
         (lambda c, png: c.predict("pictures", ["name.png"]), BadInput, "must be a list"),
         (lambda c, png: c.classify("painter", [png]), BadInput, "painter is not a classifier"),
-        (lambda c, png: c.draw("pictures", png, sharpness=1.0), BadInput, "has no sharpness"),
+        (lambda c, png: c.draw("pictures", png, strength=1.0), BadInput, "has no strength"),
         (lambda c, png: c.embed("painter", [png]), BadInput, '"embed" not found'),
         (lambda c, png: c.run("half", {"x": np.array([1j])}), BadInput, "complex128"),
         (lambda c, png: c.wait_available("no", 1, 0.1), ServerError, "does not know it"),

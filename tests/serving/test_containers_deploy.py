@@ -1,8 +1,6 @@
 """What a deployment writes for containers."""
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import yaml
@@ -17,16 +15,13 @@ from .container_files import CONFIGS, K8S, SERVING, check_object
 @pytest.fixture
 def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder served/ that a deployment without a running server wrote."""
-    from celflow import registry
-    from promotion import deploy
+    from promotion import serving_config
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CELFLOW_MODELS_ROOT", raising=False)
     monkeypatch.setenv(backends.TAG_VARIABLE, "9.8.7")
-    monkeypatch.setattr(registry, "get", lambda model, number: None)
-    monkeypatch.setattr(deploy, "materialize", lambda version: None)
-    nobody: Any = SimpleNamespace(healthy=lambda: False)
-    deploy.deploy(nobody, {"xception": {"champion": 3, "challenger": 4}, "edges": {"champion": 1}})
+    aliases = {"xception": {"champion": 3, "challenger": 4}, "edges": {"champion": 1}}
+    serving_config.write(serving_config.build(aliases, aliases))
     return tmp_path / "served"
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from celflow import manifest, metrics
+from celflow import manifest, metrics, registry, tracking
 from celflow.images import open_image
 from celflow.params import load
 from celflow.pyfunc import SavedModelFunc
@@ -160,6 +160,15 @@ def test_a_run_that_mlflow_has_lost_is_replaced(done):
     export.run("colours", load())
     assert fit_run().data.tags["fit_key"] == key
     assert {"test_accuracy", "test_ms_per_image"} <= set(fit_run().data.metrics)
+
+
+def test_a_version_is_described_by_its_real_figures(done):
+    accuracy = json.loads(Path("metrics/colours.json").read_text())["accuracy"]
+    version = registry.get("colours", 1)
+    found = tracking.connect().get_model_version("colours", "1").description
+    assert f"| accuracy | {accuracy} |" in found
+    assert "It knows 2 classes: cartoon, photo." in found
+    assert version.tags["data_hash"][:12] in found
 
 
 def test_metrics_are_rounded_however_deep():

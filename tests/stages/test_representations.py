@@ -96,26 +96,3 @@ def test_any_size_goes_through(height, width, seed):
     for method in ("felzenszwalb", "slic"):
         shown = representations.strip(pixels, pixels, method)
         assert shown.shape == (height, 5 * width, 3) and shown.dtype == np.uint8
-
-
-def test_flattening_takes_shades_and_keeps_borders():
-    halves = np.full((64, 64, 3), 60, np.uint8)
-    halves[:, 32:] = 190
-    lighter = 255 * (halves / 255) ** representations.LIGHT
-    kept = representations.flattened(halves).astype(int)
-    assert np.abs(kept - lighter)[8:-8].max() <= 3  # the upper rim blends at half the size
-    grain = np.random.default_rng(0).normal(0, 6, halves.shape)
-    shaded = (halves + grain).clip(0, 255).astype(np.uint8)
-    flat = representations.flattened(shaded).astype(float)
-    for half in (np.s_[8:-8, 8:24], np.s_[8:-8, 40:56]):
-        assert flat[half].std() < shaded[half].std() / 2
-    assert np.abs(flat[:, 33:].mean() - flat[:, :31].mean() - np.ptp(lighter)) < 4
-
-
-def test_flattening_makes_colours_stronger_and_leaves_grey_grey():
-    grey = representations.flattened(np.full((16, 16, 3), 90, np.uint8)).astype(int)
-    assert np.ptp(grey, axis=-1).max() <= 1
-    red = np.full((16, 16, 3), (140, 90, 80), np.uint8)
-    made = representations.flattened(red).astype(int)
-    assert np.ptp(made[8, 8]) > 1.2 * np.ptp(red[8, 8].astype(int))
-    assert np.argsort(made[8, 8]).tolist() == [2, 1, 0]

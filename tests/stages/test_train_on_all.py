@@ -69,7 +69,7 @@ def test_the_gate_lets_nothing_pass_that_it_cannot_compare(done):
 
 
 def test_versions_are_listed_without_a_metric(done, capsys):
-    registry_commands.list_models()
+    registry_commands.models()
     lines = capsys.readouterr().out.splitlines()
     (line,) = [line for line in lines if "xception" in line]
     assert line.split()[:4] == ["xception", "1", "champion", "-"]

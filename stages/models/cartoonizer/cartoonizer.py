@@ -18,8 +18,9 @@ from tqdm import tqdm
 from celflow.files import atomic_dir, write_json
 from celflow.images import encode_png
 from stages.models.cartoonizer.config import CartoonizerConfig
-from stages.models.cartoonizer.data import Crops, paths_of, square
+from stages.models.cartoonizer.data import Crops, paths_of, short_side, square
 from stages.models.cartoonizer.features import Features
+from stages.models.cartoonizer.flattening import lit
 from stages.models.cartoonizer.graph import drawing_of
 from stages.models.cartoonizer.losses import without_rim
 from stages.models.cartoonizer.measures import compare
@@ -51,9 +52,11 @@ class Cartoonizer(ImageToImage[CartoonizerConfig]):
         keras.utils.set_random_seed(seed)
         features = Features(config.features)
         print(f"content and structure are compared by {features.name}", flush=True)
-        photos, drawings = (
-            Crops(paths_of(splits["train"], label), config.image_size) for label in LABELS
-        )
+        pictures = [
+            [short_side(path) for path in paths_of(splits["train"], label)] for label in LABELS
+        ]
+        photos = Crops([lit(photo) for photo in pictures[0]], config.image_size)
+        drawings = Crops(pictures[1], config.image_size)
         count = STYLE_CROPS if config.weights.style > 0 else 1
         photo_styles, drawing_styles = (
             features.style_features_of(
@@ -63,7 +66,6 @@ class Cartoonizer(ImageToImage[CartoonizerConfig]):
         )
         init_key = f"train.{self.name}.init"
         trainer = Trainer(config, features, photo_styles, drawing_styles, init_key)
-        flat = photos.flattened(self.params.data.backend) if config.pretrain else photos
         shown = [square(path) for path in paths_of(splits["val"], "photo")[:STRIPS]]
 
         history = _restore(trainer, checkpoint_dir / "last")
@@ -76,7 +78,7 @@ class Cartoonizer(ImageToImage[CartoonizerConfig]):
             key = [seed, step]
             x = tf.constant(photos(np.random.default_rng(key), config.batch_size))
             if step < config.pretrain:
-                target = flat(np.random.default_rng(key), config.batch_size)
+                target = photos.flattened(np.random.default_rng(key), config.batch_size)
                 done = trainer.pretrain_step(x, tf.constant(target))
             else:
                 rng = np.random.default_rng([*key, 1])
@@ -109,8 +111,7 @@ class Cartoonizer(ImageToImage[CartoonizerConfig]):
             [square(path) for path in paths_of(splits["test"], label)[:MEASURED]]
             for label in LABELS
         )
-        results = [predictor(photo) for photo in photos]
-        measured = compare(features, photos, results, features.pooled(drawings))
+        measured, results = compare(features, predictor, photos, drawings)
         pairs = list(zip(photos, results, strict=True))[:SHOWN]
 
         def draw() -> dict[str, bytes]:
@@ -120,17 +121,17 @@ class Cartoonizer(ImageToImage[CartoonizerConfig]):
         return Report({**measured}, draw)
 
     def export(self, folder: Path, labels: list[str]) -> ServedImageModel:
-        """The trained generator; signature `styled` takes `sharpness` and `abstraction`, 0 to 1.
+        """The trained generator; signature `styled` takes `strength` and `abstraction`, 0 to 1.
 
-        sharpness: how closely the result follows the photo's edges; 0.5 is the published filter.
-        abstraction: how much of the photo's detail is smoothed away before it is drawn; 0 is none.
+        strength: from the photo, 0, to the drawing, 1.
+        abstraction: with more, regions are larger and fewer, and so are colours; 0 is none.
         """
         model = keras_files.load(folder)
 
         def draw(image: tf.Tensor, *styles: tf.Tensor) -> tf.Tensor:
             return drawing_of(image, model, *styles)
 
-        styles = ("sharpness", "abstraction")
+        styles = ("strength", "abstraction")
         signatures = {
             "serving_default": ((), draw),
             "pixels": ((), draw),

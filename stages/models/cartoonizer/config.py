@@ -26,7 +26,7 @@ class CartoonizerConfig(Section):
     features: UserPath
     superpixels: Literal["felzenszwalb", "slic"]
     image_size: Annotated[int, Field(ge=96, le=256, multiple_of=4)]  # Inception-v3 sees 7/8
-    channels: Annotated[int, Field(ge=4, le=64)]
+    channels: Annotated[int, Field(ge=8, le=64, multiple_of=8)]
     blocks: Annotated[int, Field(ge=1, le=8)]
     discriminator_channels: Annotated[int, Field(ge=4, le=64)]
     steps: Annotated[int, Field(ge=0)]

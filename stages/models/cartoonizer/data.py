@@ -1,15 +1,13 @@
 """Pictures for training and measuring: crops, drawn at random, and middles."""
 
-from copy import copy
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from celflow import parallel
 from celflow.images import read_image
 from celflow.manifest import Examples
-from stages.models.cartoonizer.representations import flattened
+from stages.models.cartoonizer.flattening import flattened
 
 SIDE = 288  # px, the shorter side of pictures that crops are taken from
 SHOWN = 256  # px, of the pictures that are measured and shown
@@ -18,25 +16,37 @@ SHOWN = 256  # px, of the pictures that are measured and shown
 class Crops:
     """Squares of pictures, drawn at random but the same for the same seed and step."""
 
-    def __init__(self, paths: list[str], side: int) -> None:
-        self._pictures = [_short_side(path, SIDE) for path in paths]
+    def __init__(self, pictures: list[np.ndarray], side: int) -> None:
+        self._pictures = pictures
         self._side = side
-
-    def flattened(self, backend: str) -> "Crops":
-        """The same crops of the same pictures, flattened."""
-        flat = copy(self)
-        flat._pictures = parallel.parallel_map(flattened, self._pictures, backend, "flatten")
-        return flat
+        self._flat: dict[int, np.ndarray] = {}
 
     def __call__(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """uint8 [N, S, S, 3]."""
-        return np.stack([self._one(rng) for _ in range(count)])
+        return np.stack([self._cut(self._pictures[i], *at) for i, at in self._places(rng, count)])
 
-    def _one(self, rng: np.random.Generator) -> np.ndarray:
-        picture = self._pictures[rng.integers(len(self._pictures))]
-        top, left = (rng.integers(n - self._side + 1) for n in picture.shape[:2])
-        crop = picture[top : top + self._side, left : left + self._side]
-        return crop[:, ::-1] if rng.random() < 0.5 else crop
+    def flattened(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """uint8 [N, S, S, 3]: what would be drawn for the same `rng`, flattened.
+
+        A picture is flattened whole, when it is first asked for.
+        """
+        places = self._places(rng, count)
+        for number in {number for number, _ in places} - self._flat.keys():
+            self._flat[number] = flattened(self._pictures[number])
+        return np.stack([self._cut(self._flat[number], *at) for number, at in places])
+
+    def _places(self, rng: np.random.Generator, count: int) -> list[tuple[int, tuple[int, int]]]:
+        """Numbers of pictures, with top and left."""
+        places = []
+        for _ in range(count):
+            number = int(rng.integers(len(self._pictures)))
+            height, width = self._pictures[number].shape[:2]
+            top, left = (int(rng.integers(n - self._side + 1)) for n in (height, width))
+            places.append((number, (top, left)))
+        return places
+
+    def _cut(self, picture: np.ndarray, top: int, left: int) -> np.ndarray:
+        return picture[top : top + self._side, left : left + self._side]
 
 
 def paths_of(examples: Examples, label: str) -> list[str]:
@@ -50,12 +60,13 @@ def paths_of(examples: Examples, label: str) -> list[str]:
 
 def square(path: str, side: int = SHOWN) -> np.ndarray:
     """uint8 [S, S, 3]: the middle of a picture file."""
-    picture = _short_side(path, side)
+    picture = short_side(path, side)
     top, left = ((n - side) // 2 for n in picture.shape[:2])
     return picture[top : top + side, left : left + side]
 
 
-def _short_side(path: str, side: int) -> np.ndarray:
+def short_side(path: str, side: int = SIDE) -> np.ndarray:
+    """uint8 [H, W, 3] of a picture file, its shorter side `side` px."""
     pixels = read_image(Path(path)).pixels
     scale = side / min(pixels.shape[:2])
     width, height = (max(side, round(n * scale)) for n in pixels.shape[1::-1])

@@ -8,10 +8,10 @@ from keras import layers, ops
 
 from stages.models.cartoonizer import representations
 from stages.models.cartoonizer.representations import EPSILON, RADIUS
+from stages.models.cartoonizer.symmetric import SymmetricConv
 
 START = keras.initializers.HeNormal(seed=1)
 STRIDE = 4  # px; what a picture's sides must be a multiple of
-REACH = 80  # px from which a pixel of the result is made, at most, on each side
 
 
 @keras.saving.register_keras_serializable("celflow")
@@ -27,34 +27,31 @@ class Doubled(layers.Layer):
         return shape[0], *(n and 2 * n for n in shape[1:3]), shape[3]
 
 
-def generator(channels: int, blocks: int, residual: bool = True) -> keras.Model:
+def generator(channels: int, blocks: int) -> keras.Model:
     """Examples to drawings, float32 [N, H, W, 3] from -1 to 1, sides a multiple of 4.
 
-    Down twice by strides, residual blocks, up twice by bilinear resizing, skips by addition; there
-    is no normalisation, so every pixel depends on its surroundings alone.
+    Down twice by means, residual blocks, up twice by bilinear resizing, skips by addition; there
+    is no normalisation, so every pixel depends on its surroundings alone. What it adds to the
+    picture is 0 at first, so that training starts from the picture itself.
 
-    residual: add the network's output to the picture; it is 0 at first, so that training starts
-    from the picture itself.
+    channels: of the first level, a multiple of 8: what is mirrored or turned is drawn mirrored or
+    turned (`symmetric`).
     """
+    wide = channels // 8
 
-    def conv(x: Any, filters: int, size: int = 3, strides: int = 1) -> Any:
-        x = layers.Conv2D(filters, size, strides, padding="same", kernel_initializer=START)(x)
-        return layers.LeakyReLU(0.2)(x)
+    def conv(x: Any, features: int, size: int = 3, place: str = "inner") -> Any:
+        return layers.LeakyReLU(0.2)(SymmetricConv(features, size, place)(x))
 
     inputs = keras.Input((None, None, 3))
-    full = conv(inputs, channels, 7)
-    half = conv(conv(full, channels, strides=2), 2 * channels)
-    x = conv(conv(half, 2 * channels, strides=2), 4 * channels)
+    full = conv(inputs, wide, 5, "first")
+    half = conv(conv(layers.AveragePooling2D(2)(full), 2 * wide), 2 * wide)
+    x = conv(layers.AveragePooling2D(2)(half), 4 * wide)
     for _ in range(blocks):
-        y = conv(x, 4 * channels)
-        y = layers.Conv2D(4 * channels, 3, padding="same", kernel_initializer=START)(y)
-        x = layers.add([x, y])
-    x = conv(x, 2 * channels)
-    x = conv(conv(layers.add([Doubled()(x), half]), 2 * channels), channels)
-    x = conv(layers.add([Doubled()(x), full]), channels)
-    x = layers.Conv2D(3, 7, padding="same", kernel_initializer="zeros" if residual else START)(x)
-    if residual:  # in small steps: one of the optimizer's moves a whole picture's light
-        x = layers.add([layers.Rescaling(0.1)(x), inputs])
+        x = layers.add([x, SymmetricConv(4 * wide, zero=True)(conv(x, 4 * wide))])
+    x = conv(x, 2 * wide)
+    x = conv(conv(layers.add([Doubled()(x), half]), 2 * wide), wide)
+    x = conv(layers.add([Doubled()(x), full]), wide)
+    x = layers.add([SymmetricConv(3, 5, "last", zero=True)(x), inputs])
     return keras.Model(inputs, x, name="generator")
 
 
@@ -67,11 +64,6 @@ def guided_filter(guide: Any, x: Any, radius: int, epsilon: Any) -> Any:
         return tensor
 
     return representations.guided_filter(guide, x, mean, epsilon)
-
-
-def refined(photo: Any, drawn: Any, epsilon: Any = 5e-3) -> Any:
-    """The generator's output with the photo's edges: guided filter, r 1 (appendix)."""
-    return guided_filter(photo, drawn, 1, epsilon)
 
 
 def surface(x: Any) -> Any:

@@ -9,13 +9,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from stages.models.cartoonizer.flattening import LUMINANCE
 from stages.models.cartoonizer.superpixels import Method, structure
 
 ALPHA = 0.8  # share of the luminance in the texture (section 3.3)
-LUMINANCE = (0.299, 0.587, 0.114)
 RADIUS, EPSILON = 5, 0.2  # of the surface's guided filter; pixels from -1 to 1
-MEAN_SHIFT = (8, 16)  # px and levels around each pixel
-LIGHT, COLOUR = 0.8, 1.3  # exponent (below 1 is lighter) and factor of what is not grey
 
 Mean = Callable[[Any], Any]
 
@@ -57,17 +55,6 @@ def surface(pixels: np.ndarray) -> np.ndarray:
     """uint8 [H, W, 3] of uint8 [H, W, 3]: no texture and detail, edges kept (section 3.1)."""
     unit = pixels.astype(np.float32) / 127.5 - 1
     return _pixels(guided_filter(unit, unit, box(RADIUS), EPSILON))
-
-
-def flattened(pixels: np.ndarray) -> np.ndarray:
-    """uint8 [H, W, 3] of uint8 [H, W, 3]: no shades inside of things, edges kept, brighter colours.
-
-    Mean shift filtering (Comaniciu and Meer 2002, section 4.1) over 17 px and 16 levels, first at
-    half the size; then lighter and more colourful, as drawings are.
-    """
-    light = (cv2.pyrMeanShiftFiltering(pixels, *MEAN_SHIFT) / 255) ** LIGHT
-    grey = (light @ np.array(LUMINANCE))[..., None]
-    return ((grey + COLOUR * (light - grey)).clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def texture(pixels: np.ndarray, weights: tuple[float, ...] = LUMINANCE) -> np.ndarray:

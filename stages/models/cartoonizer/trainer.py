@@ -15,7 +15,6 @@ from stages.models.cartoonizer.losses import colour_loss, without_rim
 from stages.models.cartoonizer.networks import (
     discriminator,
     generator,
-    refined,
     surface,
     texture,
     to_pixels,
@@ -93,7 +92,7 @@ class Trainer:
 
     def terms(self, x: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The drawing of photos `x`, and each loss of the generator before it is weighted."""
-        y = refined(x, self.generator(x, training=True))
+        y = self.generator(x, training=True)
         flat = tf.numpy_function(self._structures, [to_pixels(y)], tf.uint8)
         flat.set_shape(y.shape)
         near = self.features.content_features(y)
@@ -109,11 +108,6 @@ class Trainer:
             "variation": total_variation(y),
             "style": self._style(y),
         }
-
-    def _structure(self, y: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
-        return ops.mean(
-            ops.abs(self.features.content_features(y) - self.features.content_features(wanted))
-        )
 
     def _style(self, y: tf.Tensor) -> tf.Tensor:
         """Squared distance of the mean style features of results from those of drawings.
@@ -144,22 +138,14 @@ class Trainer:
     def pretrain_step(self, photos: tf.Tensor, flat: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step of the generator alone, from photos to flat ones, both uint8 [N, S, S, 3].
 
-        By pixels and their differences, so that borders stay sharp; and by `structure`, `colour`
-        and `style`, as they are weighted.
+        By pixels and their differences, so that borders stay sharp.
         """
         x, wanted = to_unit(photos), to_unit(flat)
-        weights = self.config.weights
         with tf.GradientTape() as tape:
-            y = refined(x, self.generator(x, training=True))
-            terms = {
-                "flatness": ops.mean(ops.abs(gradients(y) - gradients(wanted))),
-                "structure": self._structure(y, wanted),
-                "colour": colour_loss(y, wanted),
-                "style": self._style(y),
-            }
-            loss = sum(getattr(weights, name, 1.0) * term for name, term in terms.items())
+            y = self.generator(x, training=True)
+            loss = ops.mean(ops.abs(gradients(y) - gradients(wanted)))
         self._descend(0, tape, loss, self.generator)
-        return {"pretrain_loss": loss, **terms}
+        return {"flatness": loss}
 
     @tf.function
     def train_step(

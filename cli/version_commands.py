@@ -1,0 +1,138 @@
+"""`celflow show`, `diff`, `history`, `verify`: what a version is and where it comes from."""
+
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from celflow.errors import UserError
+from cli.options import AsJson
+from cli.output import print_json
+from cli.registry_commands import Model, Number
+
+if TYPE_CHECKING:
+    from celflow.changes import Change
+
+
+def show(model: Model, version: Number, as_json: AsJson = False) -> None:
+    """Show all that is known of a version: parameters, metrics, lineage, gate, changes."""
+    from celflow import registry
+    from promotion import versions
+
+    described = versions.describe(registry.get(model, version))
+    if as_json:
+        return print_json(described)
+    created = datetime.fromtimestamp(described["created"])
+    print(f"{model} version {version} ({', '.join(described['aliases']) or 'no alias'})")
+    print(f"made {created:%Y-%m-%d %H:%M}, MLflow run {described['run_id'] or 'none'}")
+    for title in ("tags", "parameters", "metrics"):
+        print(f"\n{title}")
+        for name, value in sorted(described[title].items()):
+            print(f"  {name}: {value:.4f}" if isinstance(value, float) else f"  {name}: {value}")
+    if described["changes"]:
+        print("\nchanges")
+    for line in described["changes"]:
+        print(f"  {line}")
+
+
+def diff(
+    model: Model,
+    old: Annotated[int, typer.Argument(help="A version's number.")],
+    new: Annotated[int, typer.Argument(help="Another one's.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show how two versions differ: parameters, pictures, metrics."""
+    from celflow import registry
+    from promotion import versions
+
+    found = versions.difference(registry.get(model, old), registry.get(model, new))
+    if as_json:
+        return print_json(found)
+    print("parameters" if found["parameters"] else "parameters: the same")
+    for name, (before, after) in found["parameters"].items():
+        print(f"  {name}: {before} -> {after}")
+    counts = [
+        f"{kind} {len(paths)}" if isinstance(paths, list) else paths
+        for kind, paths in found["pictures"].items()
+    ]
+    print(f"pictures: {', '.join(counts)}")
+    for kind, paths in found["pictures"].items():
+        if isinstance(paths, list):
+            for path in paths[:5]:
+                print(f"  {kind}: {path}")
+            if len(paths) > 5:
+                print(f"  {kind}: ... (--json has all)")
+    print("metrics")
+    for name, pair in found["metrics"].items():
+        print(f"  {name}: {' -> '.join(map(_metric, pair))}")
+
+
+def history(
+    model: Model,
+    at: Annotated[
+        str | None, typer.Option(help="Which version was champion then: 2026-01-31T18:00.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show who promoted which version when and why, or which was champion at a time."""
+    from celflow import changes, registry
+
+    registry.models()
+    found = registry.history(model)
+    if at is not None:
+        when = _utc(at)
+        champion = changes.champion_at(found, when)
+        if as_json:
+            return print_json({"model": model, "at": when, "champion": champion})
+        print(f"{model} at {when}: " + (f"version {champion}" if champion else "not known"))
+        return
+    if as_json:
+        return print_json([asdict(change) for change in found])
+    if not found:
+        registry.get(model, 1)  # says so where there is no such model
+        print(f"{model}: no change was written down yet")
+    for change in found:
+        print(_line(change))
+
+
+def verify(model: Model, version: Number, as_json: AsJson = False) -> None:
+    """Train a version again in a temporary clone, and say whether the same comes out.
+
+    Its commit, parameters and data are taken; exit code 1 unless it is the same.
+    """
+    from celflow import params, registry
+    from promotion import verify
+
+    found = verify.verify(registry.get(model, version), params.load())
+    if as_json:
+        print_json({"model": model, "version": version, **asdict(found)})
+    else:
+        print(f"{model} version {version}: {found.result}: {found.words}")
+    if found.result not in ("bit-equal", "within tolerance"):
+        raise typer.Exit(1)
+
+
+def _line(change: "Change") -> str:
+    was = change.before.get(change.alias)
+    moved = f"{change.alias} {was or 'none'} -> {change.version}"
+    rest: list[str] = [change.reason, change.gate and f"gate: {change.gate}"]
+    rest += ["forced"] * change.forced + ["not done: `celflow deploy`"] * (not change.done)
+    words = "; ".join(filter(None, rest))
+    return f"{change.when[:19]}Z {change.who} {change.kind}: {moved}{words and f' ({words})'}"
+
+
+def _utc(text: str) -> str:
+    """A time as the history has it. Raises UserError."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"no time: '{text}' (write 2026-01-31T18:00, or with +00:00)") from None
+    return when.astimezone(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def _metric(values: Any) -> str:
+    if values is None:
+        return "none"
+    value, *ends = values
+    return f"{value:.4f}" + (f" ({ends[0]:.4f} to {ends[1]:.4f})" if ends else "")
