@@ -107,9 +107,10 @@ def promote(
         if not as_json:
             print(f"gate: {'passed' if verdict.passed else 'failed'}: {verdict.reason}")
         if not verdict.passed and not force:
-            said = f": {verdict.reason}" if as_json else ""
+            said = f" ({verdict.reason})" if as_json else ""
             raise UserError(
-                f"{model} version {version} does not pass the gate{said}; --force overrules it"
+                f"{model} version {version} does not pass the gate{said}: test it on more "
+                "pictures, allow more with --margin, or overrule it with --force"
             )
         why |= {"gate": verdict.reason, "forced": forced}
         if champion is not None:

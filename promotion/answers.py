@@ -1,6 +1,8 @@
 """What versions of a model answer through a model server."""
 
 import hashlib
+import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -80,6 +82,8 @@ def of_others(
     splits: Mapping[Split, Examples], params: Params,
 ) -> list[Measured]:  # fmt: skip
     """A metric of what each version of a picture model or face detector answers."""
+    # As in training: TensorFlow calls it an error that a machine has no GPU.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from stages.models.common import table
 
     test = splits["test"]
@@ -93,7 +97,9 @@ def of_others(
         def value(chosen: np.ndarray, model: Any = model, predictor: Any = predictor) -> float:
             some = Examples([test.paths[i] for i in chosen], test.truth[chosen], test.labels)
             # Of train, sketchify draws a line that says how good it is to know nothing.
-            measured = model.measure(predictor, {**splits, "train": test, "test": some})
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that line is poor where pictures are few
+                measured = model.measure(predictor, {**splits, "train": test, "test": some})
             return float(measured.metrics[metric])
 
         everything, groups = np.arange(len(test)), _groups(test)

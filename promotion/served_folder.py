@@ -33,9 +33,16 @@ def materialize(version: registry.RegisteredVersion) -> Path:
                 "damaged (another digest than when it was registered): promote another version, "
                 "or train it anew"
             )
-        with atomic_dir(folder) as beside:
-            copytree(source, beside, dirs_exist_ok=True)
+        try:
+            with atomic_dir(folder) as beside:
+                copytree(source, beside, dirs_exist_ok=True)
+        except OSError as error:  # copytree's own errors, a list, too
+            raise UserError(f"{folder} can't be written: {_reason(error)}") from error
     return folder
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or " ".join(str(error).split())[:200]).lower()
 
 
 def remove_unserved(config: model_server_config_pb2.ModelServerConfig) -> None:

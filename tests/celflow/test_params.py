@@ -37,7 +37,7 @@ def test_every_setting_has_a_comment_where_it_comes_first():
     [
         (lambda c: c["train"].pop("xception"), "'train.xception' is missing"),
         (lambda c: c["clean"].update(min_side=0), "greater than 0"),
-        (lambda c: c["registry"].update(tolerance="1e-3"), "write 1.0e-3"),
+        (lambda c: c["registry"].update(margin="1e-3"), "write 1.0e-3"),
         (lambda c: c.pop("split"), "'split' is missing"),
         (lambda c: c["clean"].update(policy="strict"), "clean.policy"),
         (lambda c: c["split"].update(source="^x"), "group"),

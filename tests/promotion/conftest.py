@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from celflow import tracking
+
 from ..stages.conftest import ROOT, project
 from .tiny import TinyProject, save
 
@@ -20,13 +22,28 @@ def saved(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def store(tmp_path_factory) -> Path:
+    """A folder with an empty mlflow.db: its tables take seconds to make."""
+    folder = tmp_path_factory.mktemp("store")
+    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        tracking.connect().search_registered_models()
+    return folder
+
+
 @pytest.fixture
-def tiny(tmp_path, monkeypatch, saved) -> TinyProject:
+def tiny(tmp_path, monkeypatch, saved, store) -> TinyProject:
     """An empty project, which the test runs in."""
-    return make_tiny(tmp_path, saved, monkeypatch)
+    return make_tiny(tmp_path, saved, store, monkeypatch)
 
 
-def make_tiny(folder: Path, saved: Path, monkeypatch: pytest.MonkeyPatch) -> TinyProject:
+def make_tiny(
+    folder: Path, saved: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> TinyProject:
+    shutil.copyfile(store / "mlflow.db", folder / "mlflow.db")
     shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
     shutil.copytree(ROOT / "celflow", folder / "celflow")  # goes into the registry as code
     monkeypatch.chdir(folder)

@@ -25,10 +25,10 @@ PICTURES = 60
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory, saved) -> TinyProject:
+def tiny(tmp_path_factory, saved, store) -> TinyProject:
     """Dark pictures, called cartoons, and bright ones, called photos; b0 is right about all."""
     with pytest.MonkeyPatch.context() as patch:
-        project = make_tiny(tmp_path_factory.mktemp("gate"), saved, patch)
+        project = make_tiny(tmp_path_factory.mktemp("gate"), saved, store, patch)
         rows = []
         for number in range(PICTURES):
             level = 60 + 130 * (number % 2) + number // 2
