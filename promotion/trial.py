@@ -1,5 +1,6 @@
 """A model server of its own process, in which versions are tried before anything is moved."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -67,7 +68,7 @@ def starting() -> Iterator[Trial]:
         folder = Path(temporary)
         (folder / "models.config").write_text("model_config_list {}\n")
         command = [
-            sys.executable, "-m", "serving.server", "--host=127.0.0.1", "--port=0",
+            sys.executable, "-m", "serving.server", "--host=127.0.0.1", f"--port={_free_port()}",
             "--enable_grpc_healthcheck_service", "--model_config_file_poll_wait_seconds=0",
             f"--model_config_file={folder / 'models.config'}",
         ]  # fmt: skip
@@ -80,3 +81,9 @@ def starting() -> Iterator[Trial]:
         finally:
             process.kill()
             process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
