@@ -142,7 +142,7 @@ def test_a_promotion_that_the_gate_did_not_compare_with(deployed):
 @pytest.fixture
 def pulled(tiny, saved) -> TinyProject:
     """What `dvc pull` brings, for one model, and an empty registry."""
-    card = {"task": "cartoon_or_photo", "labels": ["cartoon", "photo"]}
+    card = {"model": "colours", "task": "cartoon_or_photo", "labels": ["cartoon", "photo"]}
     for name, content in {
         "exports/colours/card.json": {**card, "content": digest(saved / "b0")},
         "models/colours/fit.json": {"fit_key": "1234"},

@@ -1,8 +1,10 @@
 """Tiny models in a small project, registered in MLflow, and celflow in processes of its own."""
 
 import json
+import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 
 import tensorflow as tf
 
@@ -57,7 +59,13 @@ class TinyProject:
         process = CONTEXT.Process(
             target=celflow, args=(str(self.folder), arguments, str(self.folder / log), kill_at)
         )
-        process.start()
+        # Streamlit's tests leave a script as the main module, which the child would run.
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            process.start()
+        finally:
+            sys.modules["__main__"] = main
         return process
 
     def run(self, *words: object, kill_at: int | None = None) -> tuple[int, str]:
