@@ -255,11 +255,11 @@ def _finish(client: MlflowClient, model: str) -> None:
     for version in sorted(listed(model), key=lambda v: v.version):
         if ALIAS_DUE not in version.tags:
             continue
-        now = aliases_of(model)
-        # Where the champion is gone, who is next is for people to say.
-        first = CHAMPION not in now and not changes.read(client, model)
-        alias = CHAMPION if first else CHALLENGER
-        if now.get(alias) != version.version:
+        history = changes.read(client, model)
+        if all(change.version != version.version for change in history):
+            # Where the champion is gone, who is next is for people to say.
+            first = CHAMPION not in aliases_of(model) and not history
+            alias = CHAMPION if first else CHALLENGER
             change = changes.plan(client, model, alias, version.version, "register")
             changes.commit(client, model, change)
         client.delete_model_version_tag(model, str(version.version), ALIAS_DUE)

@@ -63,6 +63,8 @@ def predict(
                 answers += answer
     if as_json:
         output.print_json(answers)
+    elif len(found) == 1 and bad:
+        raise UserError(bad[0])
     else:
         _print_table([answer for answer in answers if "error" not in answer])
         output.print_left_out(bad)

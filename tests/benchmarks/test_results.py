@@ -31,13 +31,17 @@ def test_every_run_has_valid_parameters_and_models(tmp_path):
 
 
 def test_each_source_is_kept_for_the_test_once():
-    sources = ("clipart", "portrait", "illustration_maki", "bsds_train", "bsds_val", "travel")
-    names = [f"{source}_001.jpg" for source in sources]
+    drawn = ("clipart", "creature", "illustration", "portrait", "poster", "screen", "storybook")
+    photos = ("animals", "bsds_train", "bsds_val", "clothes", "greyface", "night", "receipt",
+              "things", "travel")  # fmt: skip
     splits = [run.params["split"] for run in results.read_runs() if run.mean]
     folds = [split["test_sources"] for split in splits if "test_sources" in split]
-    assert len(folds) == 3
-    for name in names:
-        assert sum(bool(re.search(pattern, name)) for pattern in folds) == 1
+    assert len(folds) == 4
+    for source in drawn + photos:
+        assert sum(bool(re.search(pattern, f"{source}_001.jpg")) for pattern in folds) == 1
+    for pattern in folds:  # both classes in each
+        for sources in (drawn, photos):
+            assert any(re.search(pattern, f"{source}_001.jpg") for source in sources)
     held = [name for split in splits for name in split.get("held_out_classes", ())]
     assert len(held) == len(set(held)) == 16
     (last,) = [run for run in results.read_runs() if run.name == "characters3"]
@@ -71,7 +75,7 @@ def test_the_page_has_every_metric_and_no_path(tmp_path):
     page = results_page.page(runs, tmp_path)
     row = "| a fifth of all pictures, at random | colours | 100 | 0.900 (0.850-0.950) | 0.910 |"
     assert f"{row} 0.987 | 0.031 | 0.120 | 0.999 | 12.3 | 2.5 |" in page
-    mean = "| **whole sources never seen: mean of the 3** | colours | 300 | 0.920 | 0.910 |"
+    mean = "| **whole sources never seen: mean of the 4** | colours | 400 | 0.925 | 0.910 |"
     assert f"{mean} 0.987 | 0.031 | 0.120 | 0.999 |" in page
     assert "| 3 characters, whole illustrations, faces found by program | 7 | 1 | 4 | 2 |" in page
     assert "| `split.test_sources` | `None` |" in page and "$CELFLOW_REAL_DATA" in page

@@ -177,14 +177,14 @@ def test_the_dashboards_image_has_all_it_imports_and_no_tensorflow(tmp_path: Pat
             kept.symlink_to(file)
     project = tmp_path / "celflow"
     (project / "serving").mkdir(parents=True)
-    for copied in ("params.yaml", "celflow", "dashboard"):
+    for copied in ("params.yaml", "celflow", "dashboard", "sorting"):
         (project / copied).symlink_to(ROOT / copied)
     for file in (*SERVING.glob("*.py"), SERVING / "client"):
         (project / "serving" / file.name).symlink_to(file)
     code = (
         "import sys, animeface, cv2\n"
         "from dashboard import server_status\n"
-        "from dashboard.pages import compare, draw, try_it\n"
+        "from dashboard.views import compare, data, draw, label, models, sort, try_it\n"
         "from serving.client import Client\n"
         "Client().close()\n"
         "assert 'tensorflow' not in sys.modules"

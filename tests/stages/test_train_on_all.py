@@ -11,6 +11,7 @@ from celflow.params import load
 from cli import registry_commands
 from promotion import gate
 from stages import clean, evaluate, export, facecrop, register, split, train
+from stages.models.common import saved_model
 
 from .conftest import make_project
 
@@ -62,7 +63,12 @@ def test_evaluate_says_what_it_cannot_tell(done, capsys):
 
 def test_the_gate_lets_nothing_pass_that_it_cannot_compare(done):
     first = registry.get("colours", 1)
-    second = registry.RegisteredVersion("colours", 2, (), first.run_id, 0.0, first.tags, {})
+    with registry.saved_model(first) as source:
+        (source / "assets").mkdir(exist_ok=True)
+        (source / "assets/note.txt").write_text("another content")
+        second, _ = registry.register(
+            "colours", first.run_id, source, saved_model.digest(source), first.tags
+        )
     verdict = gate.compare(first, second, params.load())
     assert not verdict.passed and "no test pictures" in verdict.reason
     assert gate.compare(None, first, params.load()).passed
