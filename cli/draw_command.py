@@ -1,4 +1,4 @@
-"""`celflow draw`: picture files through an image model."""
+"""`celflow draw`: pictures, still and moving, through an image model."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +10,8 @@ from celflow.names import as_text, shown
 from cli import output, picture_files
 from cli.drawn_files import DrawnFiles, targets
 from cli.options import SERVER, AsJson, Server
+
+SECONDS = 120.0  # that a drawing may take; of a video, several at a time are asked for
 
 
 def draw(
@@ -28,54 +30,62 @@ def draw(
         float | None,
         typer.Option(min=0, max=1, help="Cartoonizer only: larger and fewer regions and colours."),
     ] = None,
+    steady: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Moving pictures only: with 0, each frame is drawn by itself."
+        ),
+    ] = 0.7,
     again: Annotated[
         bool, typer.Option("--again", help="Draw also what is drawn already.")
     ] = False,
     keep_exif: Annotated[
-        bool, typer.Option("--keep-exif", help="Write the picture's EXIF to the drawing, too.")
+        bool,
+        typer.Option(
+            "--keep-exif", help="Write the picture's EXIF to the drawing, too; a video's metadata."
+        ),
     ] = False,
     as_json: AsJson = False,
     server: Server = SERVER,
 ) -> None:
-    """Turn pictures into drawings with an image model; each becomes a PNG in a folder.
+    """Turn pictures into drawings with an image model, in a folder: PNG files of still ones.
 
-    What was drawn before with the same options is skipped, and no other file is overwritten. A file
-    that can't be used is named at the end, and the exit code is 1.
+    Videos, animated GIF and WebP stay what they are, with times and sound. Stopped in the midst of
+    one, the same command goes on there. What was drawn before with the same options is skipped, and
+    no other file is overwritten. A file that can't be used is named at the end; exit code 1.
     """
     from tqdm import tqdm
 
-    from cli import full_size
+    from cli.drawing import Artist
+    from cli.moving.video import SUFFIXES
     from serving.client import Client, ModelNotFound, ServerDown
 
-    found = picture_files.find(files)
+    found = picture_files.find(files, SUFFIXES)
     chosen = picture_files.version_or_label(version)
     options = {"strength": strength, "abstraction": abstraction}
     styles = {name: value for name, value in options.items() if value is not None}
-    how = f"{model} {chosen} {styles}"
     drawn = DrawnFiles(out)
     answers, bad = [], []
-    with Client(server) as client:
+    with Client(server, timeout=SECONDS) as client:
+        artist = Artist(client, model, chosen, styles, steady, keep_exif)
         progress = tqdm(found, "draw", disable=None if len(found) > 1 else True)
         for one, target in zip(progress, targets(found, out), strict=True):
             head = {"file": as_text(one.path), "drawing": as_text(target)}
             try:
-                if not again and drawn.is_done(target, one.path, how):
+                if not again and drawn.is_done(target, one.path, artist.how(target)):
                     answers.append({**head, "skipped": True})
                     continue
                 drawn.check_free(target, one.path)
-                photo = full_size.read(one.path)
-                answer = client.draw(model, photo.sent(), chosen, **styles)
-                png = answer.output("image_png", "an image model")[0]
-                drawn.write(target, photo.finished(png, keep_exif), one.path, how)
+                taken = artist.draw(one.path, target, drawn)
             except (ServerDown, ModelNotFound):
                 raise
             except UserError as error:
                 answers.append({**head, "error": str(error)})
                 bad.append(f"{shown(one.path)}: {error}")
                 continue
-            answers.append({**head, "milliseconds": round(answer.milliseconds, 1)})
+            answers.append({**head, "milliseconds": round(taken, 1)})
             if not as_json:
-                tqdm.write(f"{shown(target)} ({answer.milliseconds:.0f} ms)")
+                tqdm.write(f"{shown(target)} ({taken:.0f} ms)")
     if as_json:
         output.print_json(answers)
     else:

@@ -6,25 +6,27 @@ from collections import Counter
 from pathlib import Path
 
 from celflow.errors import UserError
-from celflow.files import write_bytes
 from celflow.names import shown
 from cli.picture_files import Found
 
-NOTES = ".celflow-drawn.jsonl"  # a line for each drawing; the last of a name counts
+NOTES = ".celflow-drawn.jsonl"  # a line for each drawing, before it takes its place
 
 
 def targets(found: list[Found], out: Path) -> list[Path]:
     """The file that each drawing goes to: t.png for t.jpg, and t.jpg.png where there is a t.bmp."""
-    stems = Counter(one.inside.with_suffix("") for one in found)
+    from cli.moving.files import drawing_suffix
+
+    suffixes = [drawing_suffix(one.path) for one in found]
+    plain = [one.inside.with_suffix(suffix) for one, suffix in zip(found, suffixes, strict=True)]
+    counts = Counter(plain)
     named: set[Path] = set()
     chosen = []
-    for one in found:
-        alone = stems[one.inside.with_suffix("")] == 1
-        target = out / (one.inside.with_suffix(".png") if alone else f"{one.inside}.png")
+    for one, name, suffix in zip(found, plain, suffixes, strict=True):
+        target = out / (name if counts[name] == 1 else f"{one.inside}{suffix}")
         number = 1
         while target in named:  # two files of one name
             number += 1
-            target = target.with_name(f"{one.inside.stem} ({number}).png")
+            target = target.with_name(f"{one.inside.stem} ({number}){suffix}")
         named.add(target)
         chosen.append(target)
     return chosen
@@ -35,12 +37,12 @@ class DrawnFiles:
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        self._notes: dict[str, dict[str, object]] = {}
+        self._notes: dict[str, list[dict[str, object]]] = {}
         try:
             for line in (out / NOTES).read_text(encoding="utf-8").splitlines():
                 try:
                     note = json.loads(line)
-                    self._notes[note["drawing"]] = note
+                    self._notes.setdefault(note["drawing"], []).append(note)
                 except (ValueError, KeyError, TypeError):  # cut off by a crash
                     continue
         except OSError:
@@ -49,7 +51,7 @@ class DrawnFiles:
     def is_done(self, target: Path, source: Path, how: str) -> bool:
         """Whether the file is the drawing of `source` as it is now, with these options."""
         note = self._note(target)
-        return note is not None and note["source"] == _state(source) and note["how"] == how
+        return note is not None and note["source"] == state_of(source) and note["how"] == how
 
     def check_free(self, target: Path, source: Path) -> None:
         """Raise UserError where something else is in the target's place."""
@@ -62,31 +64,44 @@ class DrawnFiles:
         Raises:
             UserError: it can't be written.
         """
+        beside = target.with_name(f".{target.name}.{os.getpid()}.new")
         try:
-            write_bytes(target, png)
-            note: dict[str, object] = {
-                "drawing": self._name(target), "state": _state(target), "source": _state(source),
-                "how": how,
-            }  # fmt: skip
-            self._notes[self._name(target)] = note
-            with (self.out / NOTES).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(note) + "\n")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_bytes(png)
         except OSError as error:
             raise UserError(f"{shown(target)} can't be written: {error.strerror}") from None
+        self.adopt(target, beside, source, how)
+
+    def adopt(self, target: Path, made: Path, source: Path, how: str) -> None:
+        """Give a finished drawing on the same disk its place. Raises UserError as `write`."""
+        note: dict[str, object] = {
+            "drawing": self._name(target),
+            "state": state_of(made, target),
+            "source": state_of(source),
+            "how": how,
+        }
+        try:
+            with (self.out / NOTES).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(note) + "\n")
+            made.replace(target)
+        except OSError as error:
+            raise UserError(f"{shown(target)} can't be written: {error.strerror}") from None
+        self._notes.setdefault(self._name(target), []).append(note)
 
     def _note(self, target: Path) -> dict[str, object] | None:
         """The note about a drawing, if the file is still that drawing."""
-        note = self._notes.get(self._name(target))
-        return note if note is not None and note["state"] == _state(target) else None
+        state = state_of(target)
+        notes = self._notes.get(self._name(target), [])
+        return next((note for note in reversed(notes) if state and note["state"] == state), None)
 
     def _name(self, target: Path) -> str:
         return str(target.relative_to(self.out))
 
 
-def _state(file: Path) -> list[object] | None:
-    """What tells a file from another, or from itself after a change."""
+def state_of(file: Path, place: Path | None = None) -> list[object] | None:
+    """What tells a file from another, or from itself after a change; `place`: where it will be."""
     try:
         state = file.stat()
     except OSError:
         return None
-    return [str(file.resolve()), state.st_size, state.st_mtime_ns]
+    return [str((place or file).resolve()), state.st_size, state.st_mtime_ns]

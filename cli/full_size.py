@@ -38,12 +38,17 @@ class Photo:
         size = (max(1, int(width * scale)), max(1, int(height * scale)))
         return encode_png(np.asarray(Image.fromarray(self.pixels).resize(size, BOX)))
 
-    def finished(self, drawn: bytes, keep_exif: bool) -> bytes:
-        """A drawing's PNG bytes, in the picture's size and with its alpha; EXIF if asked for."""
+    def fitted(self, drawn: bytes) -> Image.Image:
+        """A drawing's PNG bytes as a picture in this one's size, RGB."""
         drawing = Image.open(io.BytesIO(drawn)).convert("RGB")
         height, width = self.pixels.shape[:2]
-        if drawing.size != (width, height):
-            drawing = drawing.resize((width, height), Image.Resampling.BICUBIC)
+        if drawing.size == (width, height):
+            return drawing
+        return drawing.resize((width, height), Image.Resampling.BICUBIC)
+
+    def finished(self, drawn: bytes, keep_exif: bool) -> bytes:
+        """A drawing's PNG bytes, in the picture's size and with its alpha; EXIF if asked for."""
+        drawing = self.fitted(drawn)
         if self.alpha is not None:
             drawing.putalpha(Image.fromarray(self.alpha))
         buffer = io.BytesIO()

@@ -48,13 +48,15 @@ def version_or_label(option: str | None) -> int | str:
     return LABELS.get(option or "champion", option or "")
 
 
-def find(paths: list[Path]) -> list[Found]:
+def find(paths: list[Path], more: tuple[str, ...] = ()) -> list[Found]:
     """The files that are named and, of the folders that are, those that are called pictures.
+
+    more: suffixes that count, too.
 
     Raises:
         UserError: there is none.
     """
-    found = [one for path in paths for one in _below(path)]
+    found = [one for path in paths for one in _below(path, more)]
     if not found:
         raise UserError(f"no picture in {', '.join(map(shown, paths))}")
     return found
@@ -99,7 +101,7 @@ def takes_faces(model: str) -> bool:
     return params.task(model) == "characters"
 
 
-def _below(path: Path) -> Iterator[Found]:
+def _below(path: Path, more: tuple[str, ...]) -> Iterator[Found]:
     from serving.client.pictures import USER_SUFFIXES
     from sorting.walk import files_in
 
@@ -107,5 +109,5 @@ def _below(path: Path) -> Iterator[Found]:
         yield Found(path, Path(path.name))
         return
     for file in files_in(path):
-        if file.suffix[1:].lower() in USER_SUFFIXES:
+        if file.suffix[1:].lower() in (*USER_SUFFIXES, *more):
             yield Found(file, file.relative_to(path))
