@@ -5,7 +5,7 @@ import numpy as np
 
 AMOUNT = 0.7  # of a pixel's colour comes from the drawing before, where the two frames agree
 FLOW_SIDE = 640  # px; motion is looked for in frames no larger than this
-LEAST_SIDE = 12  # px, of the longer side, in which motion can be found
+LEAST_SIDE = 12  # px, in which motion can be found
 NOISE = 12.0  # levels; frames that differ by much more after the motion show something else
 DRIFT = 1.0  # px that motion there and back may miss its start
 CUT = 0.25  # with less agreement than this, on average, another scene has begun
@@ -53,7 +53,7 @@ class Steady:
         """From each pixel to where it was, float32 [H, W, 2], and 0 to 1 for how sure that is."""
         grey, grey_before = (cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in (now, before))
         back, forth = np.zeros((2, *grey.shape, 2), np.float32)
-        if max(grey.shape) >= LEAST_SIDE:
+        if min(grey.shape) >= LEAST_SIDE:
             back = np.asarray(self._flow.calc(grey, grey_before, back))
             forth = np.asarray(self._flow.calc(grey_before, grey, forth))
         missed = np.linalg.norm(back + warp(forth, back, cv2.INTER_LINEAR), axis=-1)
