@@ -28,10 +28,11 @@ from celflow import errors
 from celflow.files import write_bytes
 from celflow.images import encode_png
 from celflow.params import load
+from cli.draw_command import STEADY
 from cli.drawing import Artist
 from cli.drawn_files import DrawnFiles
 from cli.moving.draw import IN_FLIGHT
-from cli.moving.steady import AMOUNT, Steady, warp
+from cli.moving.steady import Steady, warp
 from serving.client import Client
 from serving.client.in_flight import map_in_flight
 from stages.models.cartoonizer import networks
@@ -210,7 +211,7 @@ def speed(address: str) -> None:
             pass
         alone = len(frames) / (time.perf_counter() - begun)
         begun = time.perf_counter()
-        artist = Artist(client, MODEL, "stable", {}, AMOUNT, keep_exif=False)
+        artist = Artist(client, MODEL, "stable", {}, STEADY, keep_exif=False)
         artist.draw(file, out / "clip.mp4", DrawnFiles(out))
         drawn = len(frames) / (time.perf_counter() - begun)
     table = Table("", "frames a second", "share", title=f"{len(frames)} frames of 640 x 360 px")
@@ -221,7 +222,7 @@ def speed(address: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--amounts", type=float, nargs="+", default=[AMOUNT])
+    parser.add_argument("--amounts", type=float, nargs="+", default=[STEADY])
     parser.add_argument("--frames", type=Path, help="folder for frames: photo, alone, blended")
     parser.add_argument("--server", help="address of a server with a cartoonizer")
     args = parser.parse_args()

@@ -11,6 +11,7 @@ from cli import output, picture_files
 from cli.drawn_files import DrawnFiles, targets
 from cli.options import SERVER, AsJson, Server
 
+STEADY = 0.75  # flickers less than half as much as frame by frame, and is as sharp
 SECONDS = 120.0  # that a drawing may take; of a video, several at a time are asked for
 
 
@@ -35,7 +36,7 @@ def draw(
         typer.Option(
             min=0, max=1, help="Moving pictures only: with 0, each frame is drawn by itself."
         ),
-    ] = 0.7,
+    ] = STEADY,
     again: Annotated[
         bool, typer.Option("--again", help="Draw also what is drawn already.")
     ] = False,

@@ -3,7 +3,6 @@
 import cv2
 import numpy as np
 
-AMOUNT = 0.7  # of a pixel's colour comes from the drawing before, where the two frames agree
 FLOW_SIDE = 640  # px; motion is looked for in frames no larger than this
 LEAST_SIDE = 12  # px, in which motion can be found
 NOISE = 12.0  # levels; frames that differ by much more after the motion show something else
@@ -19,12 +18,12 @@ class Steady:
     colours agree; elsewhere, and after a cut, the new drawing stands as it is.
 
     Args:
-        amount: 0 to 1, how much of the drawing before stays.
+        amount: 0 to 1, how much of the drawing before stays where the two frames agree.
     """
 
-    def __init__(self, amount: float = AMOUNT) -> None:
+    def __init__(self, amount: float) -> None:
         self.amount = amount
-        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._photo: np.ndarray | None = None
         self._drawing: np.ndarray | None = None
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from cli.draw_command import STEADY
 from cli.moving.steady import Steady, warp
 
 SHAPE = (64, 96)
@@ -39,7 +40,7 @@ def error(pictures: list[np.ndarray]) -> float:
 
 def test_half_of_the_flicker_is_gone_and_the_drawing_is_the_same():
     photos = panned(0)
-    plain, steady = flickering(photos), Steady()
+    plain, steady = flickering(photos), Steady(STEADY)
     blended = [steady(*pair) for pair in zip(photos, plain, strict=True)]
     assert error(blended) < error(plain) / 2
     truth = 255 - photos[-1].astype(int)
@@ -54,7 +55,7 @@ def test_with_0_each_frame_is_by_itself():
 
 
 def test_after_a_cut_nothing_is_left_of_the_scene_before():
-    steady = Steady()
+    steady = Steady(STEADY)
     for photo in panned(0, 3):
         steady(photo, 255 - photo)
     for photo in panned(1, 1):
@@ -63,7 +64,7 @@ def test_after_a_cut_nothing_is_left_of_the_scene_before():
 
 def test_no_ghost_of_a_thing_that_moved_away():
     """A bright square jumps over a ground that stands still."""
-    steady, drawn = Steady(), []
+    steady, drawn = Steady(STEADY), []
     for left in (8, 28, 48):
         photo = ground(2)[40:104, 30:126].copy()
         photo[20:44, left : left + 24] = (250, 250, 20)
@@ -76,9 +77,9 @@ def test_no_ghost_of_a_thing_that_moved_away():
 
 def test_started_in_the_midst_it_goes_on_the_same():
     photos = panned(3, 6)
-    plain, whole = flickering(photos), Steady()
+    plain, whole = flickering(photos), Steady(STEADY)
     blended = [whole(*pair) for pair in zip(photos, plain, strict=True)]
-    rest = Steady()
+    rest = Steady(STEADY)
     rest.start(photos[3], blended[3])
     for number in (4, 5):
         assert np.array_equal(rest(photos[number], plain[number]), blended[number])
@@ -86,7 +87,7 @@ def test_started_in_the_midst_it_goes_on_the_same():
 
 @pytest.mark.parametrize("shape", [(8, 8), (9, 300), (300, 8), (1, 1), (8, 4000), (700, 900)])
 def test_any_size(shape):
-    steady = Steady()
+    steady = Steady(STEADY)
     for level in (50, 60, 61):
         photo = np.full((*shape, 3), level, np.uint8)
         assert steady(photo, photo).shape == photo.shape
