@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-FLOW_SIDE = 640  # px; motion is looked for in frames no larger than this
+FLOW_SIDE = 480  # px; motion is looked for in frames no larger than this
 LEAST_SIDE = 12  # px, in which motion can be found
 NOISE = 12.0  # levels; frames that differ by much more after the motion show something else
 DRIFT = 1.0  # px that motion there and back may miss its start
@@ -23,7 +23,6 @@ class Steady:
 
     def __init__(self, amount: float) -> None:
         self.amount = amount
-        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._photo: np.ndarray | None = None
         self._drawing: np.ndarray | None = None
 
@@ -53,8 +52,10 @@ class Steady:
         grey, grey_before = (cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in (now, before))
         back, forth = np.zeros((2, *grey.shape, 2), np.float32)
         if min(grey.shape) >= LEAST_SIDE:
-            back = np.asarray(self._flow.calc(grey, grey_before, back))
-            forth = np.asarray(self._flow.calc(grey_before, grey, forth))
+            # A new one each time: on even ground it goes by what it found in the frames before, and
+            # a clip that was stopped would not go on as it had begun.
+            back = np.asarray(_flow().calc(grey, grey_before, back))
+            forth = np.asarray(_flow().calc(grey_before, grey, forth))
         missed = np.linalg.norm(back + warp(forth, back, cv2.INTER_LINEAR), axis=-1)
         change = cv2.absdiff(now, warp(before, back, cv2.INTER_LINEAR)).max(axis=-1)
         unlike = cv2.GaussianBlur(change.astype(np.float32), (5, 5), 0)
@@ -72,6 +73,10 @@ def warp(pixels: np.ndarray, motion: np.ndarray, interpolation: int) -> np.ndarr
         pixels, x + motion[..., 0], y + motion[..., 1], interpolation,
         borderMode=cv2.BORDER_REPLICATE,
     )  # fmt: skip
+
+
+def _flow() -> cv2.DISOpticalFlow:
+    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
 
 def _small(photo: np.ndarray) -> np.ndarray:
