@@ -12,10 +12,10 @@ error, Lai et al. 2018, section 3), where the same thing is seen in both.
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import av
@@ -24,10 +24,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # or serving.py beside this file comes first
+from benchmarks.cartoonizer import MODEL, released
 from celflow import errors
 from celflow.files import write_bytes
 from celflow.images import encode_png
-from celflow.params import load
 from cli.draw_command import STEADY
 from cli.drawing import Artist
 from cli.drawn_files import DrawnFiles
@@ -35,16 +36,9 @@ from cli.moving.draw import IN_FLIGHT
 from cli.moving.steady import Steady, warp
 from serving.client import Client
 from serving.client.in_flight import map_in_flight
-from stages.models.cartoonizer import networks
-from stages.models.cartoonizer.graph import drawing_of
-from stages.models.cartoonizer.trainer import RELEASED
-from stages.models.common import released_weights
 from stages.models.common.model import ImagePredictor
-from stages.models.common.served_image_model import image_predictor
 from stages.sample.photos import read_source
 
-ROOT = Path(__file__).parents[1]
-MODEL = "cartoonizer"
 FRAMES, SIDE, NOISE = 16, 256, 4.0
 Camera = np.ndarray  # float [2, 3]: from a frame's x, y, 1 to a photograph's x, y
 
@@ -154,14 +148,6 @@ def ghost(clip: Clip, plain: list[np.ndarray], blended: list[np.ndarray]) -> flo
         if bared.any()
     ]
     return float(np.mean(found)) if found else None
-
-
-def released() -> ImagePredictor:
-    """The cartoonizer of the weights in this repository."""
-    config = load(ROOT / "params.yaml").train[MODEL]
-    network = networks.generator(config["channels"], config["blocks"])
-    released_weights.load(network, "released", RELEASED, "init")
-    return image_predictor(partial(drawing_of, model=network))
 
 
 def quality(draw: ImagePredictor, amounts: list[float], folder: Path | None) -> None:

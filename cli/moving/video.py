@@ -21,7 +21,7 @@ except ImportError:  # an extra: its wheel has 34 MB
 
 SUFFIXES = ("mp4", "m4v", "mov", "mkv", "webm", "avi")
 WRITTEN = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-PIECE_SECONDS = 2  # at most are drawn twice where something stops it
+PIECE_SECONDS = 1  # at most are drawn twice where something stops it
 ENCODERS: dict[str, dict[str, str]] = {  # hardly to be told from the drawings
     "libx264": {"crf": "18", "preset": "medium"},
     "libvpx-vp9": {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "5"},
@@ -122,12 +122,15 @@ class Video:
             drawn = ((packet, pictures) for piece in pieces for packet in _packets(piece))
             heard = (
                 (packet, sounds[packet.stream.index])
-                for packet in (source.demux(*source.streams.audio) if sounds else ())
-                if packet.dts is not None
+                for packet in (_stored(source.demux(*source.streams.audio)) if sounds else ())
             )
+            missing = self.count
             for packet, stream in heapq.merge(drawn, heard, key=lambda one: _seconds(one[0])):
                 packet.stream = stream
+                missing -= stream is pictures
                 file.mux(packet)
+        if missing:
+            raise UserError(f"{missing} of {self.count} frames are missing; draw it --again")
 
 
 @contextlib.contextmanager
@@ -178,7 +181,16 @@ def _checked(file: Any) -> tuple[int, int, list[int]]:
 
 def _packets(piece: Path) -> Iterator[Any]:
     with _open(piece) as file:
-        yield from (packet for packet in file.demux(video=0) if packet.dts is not None)
+        yield from _stored(file.demux(video=0))
+
+
+def _stored(packets: Iterator[Any]) -> Iterator[Any]:
+    """Packets without the empty one at the end; each with the time that it is stored by."""
+    for packet in packets:
+        if packet.size:
+            if packet.dts is None:
+                packet.dts = packet.pts
+            yield packet
 
 
 def _seconds(packet: Any) -> float:

@@ -163,6 +163,7 @@ def small_pieces(monkeypatch):
 
 def test_stopped_and_gone_on_gives_the_same_file(tmp_path, clip, small_pieces, monkeypatch):
     draw(clip, "--out", tmp_path / "whole")
+    assert len(shown(tmp_path / "whole/clip.mp4")[0]) == FRAMES
     whole = (tmp_path / "whole/clip.mp4").read_bytes()
     for fails_after in (7, 10):
         monkeypatch.setattr(Inverter, "fails_after", Inverter.asked + fails_after)
