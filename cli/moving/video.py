@@ -12,6 +12,7 @@ import numpy as np
 
 from celflow.errors import UserError
 from celflow.images import MAX_PIXELS
+from celflow.names import shown
 from cli.moving.frames import Frame
 
 try:
@@ -130,7 +131,9 @@ class Video:
                 missing -= stream is pictures
                 file.mux(packet)
         if missing:
-            raise UserError(f"{missing} of {self.count} frames are missing; draw it --again")
+            raise UserError(
+                f"{missing} of {self.count} frames are missing; delete {shown(pieces[0].parent)}"
+            )
 
 
 @contextlib.contextmanager
@@ -157,14 +160,14 @@ def _checked(file: Any) -> tuple[int, int, list[int]]:
         UserError: it is cut off, or has no frame.
     """
     count, rotation, end, stored = 0, 0, 0.0, []
-    shown = file.streams.video[0]
-    shown.thread_type = "AUTO"
+    stream = file.streams.video[0]
+    stream.thread_type = "AUTO"
     for packet in file.demux():
         if packet.is_corrupt:
             raise UserError("the file is cut off or damaged")
         if packet.dts is not None:
             end = max(end, _seconds(packet) + float((packet.duration or 0) * packet.time_base))
-        if packet.stream.index == shown.index:
+        if packet.stream.index == stream.index:
             if packet.size and packet.dts is not None:
                 stored.append(packet.dts)
             for frame in packet.decode():
