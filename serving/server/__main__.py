@@ -116,6 +116,8 @@ def main() -> None:
             flags.num_tflite_interpreters_per_pool,
             metrics,
             flags.enable_per_model_batching_parameters,
+            bool(flags.lower_precision),
+            flags.lower_precision_requests,
         ),
         flags.allow_version_labels_for_unavailable_models,
         flags.max_num_load_retries,

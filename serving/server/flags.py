@@ -76,6 +76,8 @@ class Flags:
     tensorflow_intra_op_parallelism: int
     tensorflow_inter_op_parallelism: int
     log_format: str
+    lower_precision: str
+    lower_precision_requests: str
     without_effect: tuple[str, ...]
 
     @property
@@ -276,6 +278,19 @@ def _parser() -> argparse.ArgumentParser:
         flag_types.log_format,
         "text",
         "text or json, a line an event (this server's own flag)",
+    )
+    add(
+        "lower_precision",
+        flag_types.precision,
+        "",
+        "bfloat16 where a version answers alike in it and faster (this server's own flag)",
+    )
+    add(
+        "lower_precision_requests",
+        str,
+        "",
+        "requests that decide, a TFRecord file or a request log's prefix, with {model} and "
+        "{version}; else the version's warm-up requests (this server's own flag)",
     )
     for name in WITHOUT_EFFECT:
         parser.add_argument(f"--{name}", nargs="?", const="", help="accepted, without effect")

@@ -6,12 +6,10 @@ pytestmark = pytest.mark.slow
 
 
 def test_queued_experiments_can_be_compared_in_mlflow(trained):
-    """Two values of a parameter, queued and run; one more beside the workspace, with --temp."""
-    thresholds = ("0.21", "0.22")
+    """One value of a parameter queued and run, another beside the workspace, with --temp."""
     run = ("dvc", "exp", "run")
-    for threshold in thresholds:
-        words = ["-S", f"train.colours.threshold={threshold}", "-n", f"at-{threshold[2:]}"]
-        trained.run(*run, "--queue", *words, "evaluate@colours")
+    words = ["-S", "train.colours.threshold=0.21", "-n", "at-21"]
+    trained.run(*run, "--queue", *words, "evaluate@colours")
     trained.run(*run, "--run-all")
     words = ["-S", "train.colours.threshold=0.23", "-n", "at-23"]
     trained.run(*run, "--temp", *words, "evaluate@colours")
@@ -24,10 +22,10 @@ def test_queued_experiments_can_be_compared_in_mlflow(trained):
         "print(runs[columns].to_csv(header=False, index=False))"
     )
     lines = trained.run("python", "-c", code).stdout.split()
-    assert sorted(line.split(",")[0] for line in lines) == ["0.21", "0.22", "0.23"]
+    assert sorted(line.split(",")[0] for line in lines) == ["0.21", "0.23"]
     for line in lines:
         _, accuracy, artifacts = line.split(",")
         assert 0 <= float(accuracy) <= 1
         assert artifacts.startswith((trained.folder / "mlartifacts").as_uri())
     shown = trained.run("dvc", "exp", "show", "--csv").stdout
-    assert all(name in shown for name in ("at-21", "at-22", "at-23"))
+    assert all(name in shown for name in ("at-21", "at-23"))

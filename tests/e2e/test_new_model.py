@@ -117,6 +117,7 @@ def project(tmp_path_factory) -> Project:
         (models / name / "__init__.py").write_text(code)
     path = made.folder / "params.yaml"
     params = yaml.safe_load(path.read_text())
+    params["data"]["characters"] = None
     params["models"] = {
         name: {"task": task, "dataset": "cartoon_or_photo", "code": f"stages/models/{name}"}
         for name, task in (("tiny", "cartoon_or_photo"), ("negative", "cartoonize"))

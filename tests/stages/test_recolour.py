@@ -18,7 +18,7 @@ def test_size_and_type_stay(height, width, turn, seed):
     assert turned.shape == face.shape and turned.dtype == np.uint8
     assert np.array_equal(face, kept)
     if turn == 0:  # but for what OpenCV's eight bits of hue round away
-        assert np.abs(turned.astype(int) - face).max() <= 5
+        assert np.abs(turned.astype(int) - face).max() <= 8
 
 
 def test_skin_stays_and_hair_is_turned():

@@ -17,7 +17,7 @@ from serving.protos import prediction_log_pb2
 from serving.server.byte_budget import NO_BUDGET
 from serving.server.deadline import NO_DEADLINE, Deadline
 from serving.server.metrics import LOAD_LATENCY, LOADS, WARMUP_LATENCY, Metrics
-from serving.server.runtime import batching_options, saved_model, tflite_model
+from serving.server.runtime import batching_options, precision, saved_model, tflite_model
 from serving.server.runtime.batching import Batcher
 from serving.server.runtime.model_files import (
     BATCHING_FILE,
@@ -46,6 +46,7 @@ class Loader:
         predict: how to answer.
         tflite_interpreters: requests of a TensorFlow Lite model that run at a time.
         metrics: of the loads.
+        lower_precision, precision_requests: see `precision`.
         own_batching: whether a version batches by the file in its folder, and not without one.
     """
 
@@ -57,6 +58,8 @@ class Loader:
     tflite_interpreters: int = 1
     metrics: Metrics = field(default_factory=Metrics)
     own_batching: bool = False
+    lower_precision: bool = False
+    precision_requests: str = ""
 
     def __call__(self, name: str, version: int, folder: Path) -> Servable:
         """The servable in `folder`.
@@ -91,7 +94,10 @@ class Loader:
         if lite.is_file() and (self.prefer_tflite or not saved):
             definitions, signatures = tflite_model.load(lite, self.tflite_interpreters)
         else:
-            definitions, signatures = saved_model.load(folder, self.saved_model)
+            options = self.saved_model
+            if self.lower_precision:
+                options = precision.choose(name, version, folder, options, self.precision_requests)
+            definitions, signatures = saved_model.load(folder, options)
         queue = None
         if self.batcher and not self.own_batching:
             queue = self.batcher.queue
