@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from celflow.images import encode_png, open_image
 from cli import main
 from cli.moving import video
+from cli.moving.work import alone
 from serving.client import BadInput, Prediction, ServerDown
 
 ROOT = Path(__file__).parents[2]
@@ -151,6 +152,38 @@ def test_a_turned_video_stands_upright(tmp_path, turn, matrix):
     assert np.abs(255 - upright - drawings[-1]).mean() < 4
 
 
+def test_odd_sides_and_wide_pixels_are_kept_and_metadata_on_request(tmp_path):
+    file = tmp_path / "a.mkv"
+    with av.open(str(file), "w") as written:
+        written.metadata["title"] = "made here"
+        stream = written.add_stream("libx264", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = 33, 21, "yuv444p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        for number in range(4):
+            frame = scene(number)[:21, :33].copy()
+            written.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        written.mux(stream.encode())
+    for words, title in ([], None), (["--keep-exif", "--again"], "made here"):
+        draw(file, "--out", tmp_path / "drawn", *words)
+        with av.open(str(tmp_path / "drawn/a.mkv")) as drawn:
+            stream = drawn.streams.video[0]
+            assert (stream.width, stream.height) == (33, 21)
+            assert stream.sample_aspect_ratio == Fraction(4, 3)
+            assert drawn.metadata.get("title") == title
+
+
+def test_frames_of_a_gif_that_are_drawn_alike_keep_their_time(tmp_path):
+    frames = [Image.fromarray(scene(number)) for number in (0, 1, 1, 2)]
+    for frame in frames[2:3]:
+        frame.putpixel((0, 0), (61, 60, 60))  # else Pillow would join them here
+    file = tmp_path / "a.gif"
+    frames[0].save(file, save_all=True, append_images=frames[1:], duration=[40, 50, 60, 70])
+    draw(file, "--out", tmp_path / "drawn")
+    with Image.open(tmp_path / "drawn/a.gif") as drawn:
+        assert sum(frame.info["duration"] for frame in ImageSequence.Iterator(drawn)) == 220
+        assert "loop" not in drawn.info
+
+
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory) -> Path:
     return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4")
@@ -190,6 +223,7 @@ def test_killed_it_goes_on(tmp_path, clip):
 import sys, time
 import serving.client
 from cli.moving import video
+from cli.moving.work import alone
 from tests.cli.test_moving import Inverter
 class Slow(Inverter):
     def draw(self, *arguments, **styles):
@@ -295,6 +329,24 @@ def test_rubbish_is_one_line(tmp_path, clip, name):
     file.write_bytes(rubbish(clip)[name])
     told = draw(file, "--out", tmp_path / "drawn", expect=1).strip()
     assert name in told and "Traceback" not in told and Inverter.asked == 0
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp"])
+def test_a_cut_animation_is_told_before_anything_is_drawn(tmp_path, kind):
+    frames = [Image.fromarray(scene(number)) for number in range(FRAMES)]
+    file = tmp_path / f"a.{kind}"
+    frames[0].save(file, save_all=True, append_images=frames[1:], duration=50)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size * 6 // 10])
+    told = draw(file, "--out", tmp_path / "drawn", expect=1)
+    assert "cut off" in told.replace("\n", " ") or "can't be read" in told.replace("\n", " ")
+    assert Inverter.asked == 0
+
+
+def test_a_second_command_leaves_the_first_alone(tmp_path, clip):
+    out = tmp_path / "drawn"
+    with alone(out / "clip.mp4"):
+        assert "is being drawn" in draw(clip, "--out", out, expect=1).replace("\n", " ")
+    draw(clip, "--out", out)
 
 
 def test_sound_alone_is_no_video(tmp_path):
