@@ -50,7 +50,7 @@ class Video:
 
     def __init__(self, path: Path, keep_metadata: bool = False) -> None:
         if av is None:
-            raise UserError("videos need PyAV: pip install 'celflow[video]'")
+            raise UserError("videos need PyAV: pip install -e .[video]")
         self._path, self._keep_metadata = path, keep_metadata
         self._encoder = "libvpx-vp9" if suffix_of(path) == ".webm" else "libx264"
         try:

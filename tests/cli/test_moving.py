@@ -382,4 +382,4 @@ def test_a_cut_video_is_told_before_anything_is_drawn(tmp_path, clip, suffix, fa
 def test_without_pyav_it_says_what_to_install(tmp_path, clip, monkeypatch):
     monkeypatch.setattr(video, "av", None)
     told = draw(clip, "--out", tmp_path, expect=1)
-    assert "pip install 'celflow[video]'" in told.replace("\n", " ")
+    assert "pip install -e .[video]" in told.replace("\n", " ")
