@@ -18,7 +18,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
@@ -29,6 +28,7 @@ from celflow.manifest import Examples, Split
 from celflow.params import SplitConfig, load
 from stages.models.common import keras_files, released_weights
 from stages.models.common.model import ImagePredictor
+from stages.models.common.served_image_model import image_predictor
 from stages.models.sketchify import pairs, unet
 from stages.models.sketchify.graph import sketch_of
 from stages.models.sketchify.sketchify import DRAWN, RELEASED, Sketchify, drawings
@@ -78,15 +78,21 @@ def besides(folder: Path, held: list[str]) -> list[str]:
     ]
 
 
-def sheet() -> np.ndarray:
-    """uint8 [H, W, 3]: a row a face of the sample's cast: drawing, binary, ours, true sketch."""
+def released() -> ImagePredictor:
+    """The sketchify of the weights in this repository."""
     network = unet.build(CONFIG["width"])
     released_weights.load(network, "released", RELEASED, "init")
+    return image_predictor(lambda image: sketch_of(image, network))
+
+
+def sheet() -> np.ndarray:
+    """uint8 [H, W, 3]: a row a face of the sample's cast: drawing, binary, ours, true sketch."""
+    draw = released()
     rows = []
     for number, seed in FACES:
         drawing = draw_illustration(CAST[number], 256, 307, np.random.default_rng(seed))[:256]
         grey = cv2.cvtColor(drawing, cv2.COLOR_RGB2GRAY)
-        ours = sketch_of(tf.constant(drawing), network).numpy()
+        ours = draw(drawing)
         others = [np.dstack([one] * 3) for one in (pairs.binarize(grey), pairs.sketch(grey))]
         rows.append(np.hstack([drawing, others[0], ours, others[1]]))
     return np.vstack(rows)

@@ -8,7 +8,7 @@ error, Lai et al. 2018, section 3), where the same thing is seen in both.
 
     python -m benchmarks.video                    # the released weights, no server
     python -m benchmarks.video --frames FOLDER    # and frames to look at
-    python -m benchmarks.video --server ADDRESS   # and frames a second, of a cartoonizer there
+    python -m benchmarks.video --server ADDRESS   # and frames a second, of the model there
 """
 
 import argparse
@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # or serving.py beside this file comes first
-from benchmarks.cartoonizer import MODEL, released
+from benchmarks import cartoonizer, sketchify
 from celflow import errors
 from celflow.files import write_bytes
 from celflow.images import encode_png
@@ -39,6 +39,7 @@ from serving.client.in_flight import map_in_flight
 from stages.models.common.model import ImagePredictor
 from stages.sample.photos import read_source
 
+MODELS = {"cartoonizer": cartoonizer.released, "sketchify": sketchify.released}
 FRAMES, SIDE, NOISE = 16, 256, 4.0
 Camera = np.ndarray  # float [2, 3]: from a frame's x, y, 1 to a photograph's x, y
 
@@ -178,7 +179,7 @@ def quality(draw: ImagePredictor, amounts: list[float], folder: Path | None) -> 
     Console().print(table)
 
 
-def speed(address: str) -> None:
+def speed(address: str, model: str) -> None:
     """Frames a second of `celflow draw` and of the server alone, as many in flight."""
     frames = [cv2.resize(frame, (640, 360)) for frame in clips()["pan"].frames] * 2
     with tempfile.TemporaryDirectory() as name, Client(address, timeout=120) as client:
@@ -190,14 +191,14 @@ def speed(address: str) -> None:
                 written.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             written.mux(stream.encode())
         sent = [encode_png(frame) for frame in frames]
-        client.draw(MODEL, sent[0], "stable")
+        client.draw(model, sent[0], "stable")
 
         begun = time.perf_counter()
-        for _ in map_in_flight(lambda one: client.draw(MODEL, one, "stable"), sent, IN_FLIGHT):
+        for _ in map_in_flight(lambda one: client.draw(model, one, "stable"), sent, IN_FLIGHT):
             pass
         alone = len(frames) / (time.perf_counter() - begun)
         begun = time.perf_counter()
-        artist = Artist(client, MODEL, "stable", {}, STEADY, keep_exif=False)
+        artist = Artist(client, model, "stable", {}, STEADY, keep_exif=False)
         artist.draw(file, out / "clip.mp4", DrawnFiles(out))
         drawn = len(frames) / (time.perf_counter() - begun)
     table = Table("", "frames a second", "share", title=f"{len(frames)} frames of 640 x 360 px")
@@ -208,13 +209,14 @@ def speed(address: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=MODELS, default="cartoonizer")
     parser.add_argument("--amounts", type=float, nargs="+", default=[STEADY])
     parser.add_argument("--frames", type=Path, help="folder for frames: photo, alone, blended")
-    parser.add_argument("--server", help="address of a server with a cartoonizer")
+    parser.add_argument("--server", help="address of a server that has the model")
     args = parser.parse_args()
-    quality(released(), args.amounts, args.frames)
+    quality(MODELS[args.model](), args.amounts, args.frames)
     if args.server:
-        speed(args.server)
+        speed(args.server, args.model)
 
 
 if __name__ == "__main__":
