@@ -55,15 +55,16 @@ class Video:
         self._encoder = "libvpx-vp9" if suffix_of(path) == ".webm" else "libx264"
         try:
             with _open(path) as file:
-                if not file.streams.video:
-                    raise UserError("the file has no pictures")
-                stream = file.streams.video[0]
+                stream = next(iter(file.streams.video), None)
+                if stream is None or stream.codec_context is None:
+                    raise UserError("the file has no pictures that can be read")
                 if stream.width * stream.height > MAX_PIXELS:
                     size = f"{stream.width} x {stream.height}"
                     raise UserError(f"{size} is more than {MAX_PIXELS} pixels")
                 self._rate = Fraction(stream.average_rate or 25)
                 self._time_base = Fraction(stream.time_base)
                 is_avi = file.format.name == "avi"
+                self._size = {"width": stream.width, "height": stream.height}  # may change midway
                 self._aspect = Fraction(stream.sample_aspect_ratio or 1)
                 self.count, rotation, stored = _checked(file)
                 self._times = stored if is_avi else []  # it knows no order but that of storage
@@ -79,7 +80,8 @@ class Video:
         time = -1
         with _open(self._path) as file:
             for number, frame in enumerate(file.decode(video=0)):
-                pixels = frame.to_ndarray(format="rgb24", src_colorspace=_colours(frame))
+                colours = _colours(frame)
+                pixels = frame.to_ndarray(format="rgb24", src_colorspace=colours, **self._size)
                 stamp = self._times[number] if number < len(self._times) else frame.pts
                 time = stamp if not number and stamp is not None else max(stamp or 0, time + 1)
                 yield Frame(np.ascontiguousarray(np.rot90(pixels, self._turns)), None, time)
@@ -117,13 +119,14 @@ class Video:
                 file.metadata.update(source.metadata)
             pictures = file.add_stream_from_template(first.streams.video[0])
             sounds = {}
-            for stream in source.streams.audio:
+            known = [one for one in source.streams.audio if one.codec_context is not None]
+            for stream in known:
                 sounds[stream.index] = file.add_stream_from_template(stream)
                 sounds[stream.index].metadata.update(stream.metadata)
             drawn = ((packet, pictures) for piece in pieces for packet in _packets(piece))
             heard = (
                 (packet, sounds[packet.stream.index])
-                for packet in (_stored(source.demux(*source.streams.audio)) if sounds else ())
+                for packet in (_stored(source.demux(*known)) if sounds else ())
             )
             missing = self.count
             for packet, stream in heapq.merge(drawn, heard, key=lambda one: _seconds(one[0])):
@@ -147,7 +150,7 @@ def _told() -> Iterator[None]:
 
 def _open(path: Path) -> Any:
     """A file to read: a video's own formats alone, not lists of other files or addresses."""
-    return av.open(str(path), options=SAFE)
+    return av.open(str(path), options=SAFE, metadata_errors="replace")
 
 
 def _checked(file: Any) -> tuple[int, int, list[int]]:
@@ -161,7 +164,6 @@ def _checked(file: Any) -> tuple[int, int, list[int]]:
     """
     count, rotation, end, stored = 0, 0, 0.0, []
     stream = file.streams.video[0]
-    stream.thread_type = "AUTO"
     for packet in file.demux():
         if packet.is_corrupt:
             raise UserError("the file is cut off or damaged")
@@ -178,7 +180,7 @@ def _checked(file: Any) -> tuple[int, int, list[int]]:
         if declared - end > LACKS:
             raise UserError(f"the file is cut off after {end:.1f} of {declared:.1f} seconds")
     if not count:
-        raise UserError("the file has no pictures")
+        raise UserError("the file has no pictures that can be read")
     return count, rotation, stored
 
 
