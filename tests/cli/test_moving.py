@@ -8,11 +8,15 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 from typer.testing import CliRunner
 
+from celflow.errors import UserError
 from celflow.images import encode_png, open_image
 from cli import main
+from cli.drawn_files import DrawnFiles
 from cli.moving import video
 from cli.moving.work import alone
 from serving.client import BadInput, Prediction, ServerDown
@@ -222,6 +226,7 @@ def test_killed_it_goes_on(tmp_path, clip):
     code = """
 import sys, time
 import serving.client
+from cli.drawn_files import DrawnFiles
 from cli.moving import video
 from cli.moving.work import alone
 from tests.cli.test_moving import Inverter
@@ -331,6 +336,23 @@ def test_rubbish_is_one_line(tmp_path, clip, name):
     assert name in told and "Traceback" not in told and Inverter.asked == 0
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.data())
+def test_whatever_is_damaged_is_told_or_read(clip, data):
+    content = bytearray(clip.read_bytes())
+    places = st.integers(0, len(content) - 1)
+    for place in data.draw(st.lists(places, min_size=1, max_size=12)):
+        content[place] = data.draw(st.integers(0, 255))
+    file = clip.with_name("damaged.mp4")
+    file.write_bytes(content[: data.draw(st.integers(1, len(content)))])
+    try:
+        moving = video.Video(file)
+    except UserError as error:
+        assert "\n" not in str(error)
+    else:
+        assert sum(1 for _ in moving.frames()) == moving.count > 0
+
+
 @pytest.mark.parametrize("kind", ["gif", "webp"])
 def test_a_cut_animation_is_told_before_anything_is_drawn(tmp_path, kind):
     frames = [Image.fromarray(scene(number)) for number in range(FRAMES)]
@@ -340,6 +362,22 @@ def test_a_cut_animation_is_told_before_anything_is_drawn(tmp_path, kind):
     told = draw(file, "--out", tmp_path / "drawn", expect=1)
     assert "cut off" in told.replace("\n", " ") or "can't be read" in told.replace("\n", " ")
     assert Inverter.asked == 0
+
+
+def test_killed_before_a_drawing_takes_its_place_nothing_is_lost(tmp_path):
+    """The note comes first; what the note before is about is still known as a drawing."""
+    source, target = tmp_path / "a.jpg", tmp_path / "drawn/a.png"
+    source.write_bytes(b"photo")
+    drawn = DrawnFiles(target.parent)
+    drawn.write(target, b"first", source, "one way")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", lambda *_: 1 / 0)  # killed
+        with pytest.raises(ZeroDivisionError):
+            drawn.write(target, b"second one", source, "another way")
+    again = DrawnFiles(target.parent)
+    assert target.read_bytes() == b"first" and again.is_done(target, source, "one way")
+    again.check_free(target, source)
+    assert not again.is_done(target, source, "another way")
 
 
 def test_a_second_command_leaves_the_first_alone(tmp_path, clip):
