@@ -23,6 +23,7 @@ except ImportError:  # an extra: its wheel has 34 MB
 SUFFIXES = ("mp4", "m4v", "mov", "mkv", "webm", "avi")
 WRITTEN = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 PIECE_SECONDS = 1  # at most are drawn twice where something stops it
+MOST_FRAMES = 120  # of a piece, whatever rate the file claims
 ENCODERS: dict[str, dict[str, str]] = {  # hardly to be told from the drawings
     "libx264": {"crf": "18", "preset": "medium"},
     "libvpx-vp9": {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "5"},
@@ -73,7 +74,7 @@ class Video:
         self._turns = rotation // 90  # counterclockwise
         if self._turns % 2:
             self._aspect = 1 / self._aspect
-        self.piece_frames = max(1, round(self._rate * PIECE_SECONDS))
+        self.piece_frames = min(max(1, round(self._rate * PIECE_SECONDS)), MOST_FRAMES)
 
     def frames(self) -> Iterator[Frame]:
         """All frames, upright, in order; times in the stream's time base."""
