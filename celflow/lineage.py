@@ -43,7 +43,10 @@ def test_hash(dataset: Dataset) -> str:
 
 
 def _git(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["git", *words], capture_output=True, text=True)
+    try:
+        return subprocess.run(["git", *words], capture_output=True, text=True, errors="replace")
+    except FileNotFoundError:  # git is not installed
+        return subprocess.CompletedProcess(["git", *words], 127, "", "")
 
 
 def md5(content: bytes) -> str:

@@ -7,6 +7,7 @@ moved or copied takes them along.
 import hashlib
 import logging
 import os
+import platform
 import sqlite3
 import tempfile
 import urllib.error
@@ -25,6 +26,7 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
+import psutil
 from mlflow import ActiveRun, MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -34,6 +36,7 @@ for _noisy in ("mlflow", "alembic"):
 LOCK_TIMEOUT = 600.0  # seconds to wait for another command
 ANSWER_TIMEOUT = 3.0  # seconds for a server to say that it is there
 ARTIFACTS = "mlartifacts"
+PROCESS = "celflow.process"  # tag of a run: host and number of the process that is at it
 # Where MLflow's tables hold a URI of a file, which it makes absolute.
 _PLACES = (
     ("experiments", "artifact_location"),
@@ -141,9 +144,13 @@ def run(model: str, run_id: str | None = None) -> Iterator[ActiveRun]:
     with one_line_errors():
         _ensure_experiment(client, model)
         mlflow.set_experiment(model)
+        _end_abandoned(client, model)
         if run_id and not _exists(client, run_id):
             run_id = None
-        with mlflow.start_run(run_id=run_id, log_system_metrics=run_id is None) as started:
+        tags = {PROCESS: f"{platform.node()} {os.getpid()}"}
+        with mlflow.start_run(
+            run_id=run_id, tags=tags, log_system_metrics=run_id is None
+        ) as started:
             yield started
 
 
@@ -173,6 +180,15 @@ def _ensure_experiment(client: MlflowClient, model: str) -> None:
     except MlflowException as error:  # another clone was quicker
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+
+
+def _end_abandoned(client: MlflowClient, model: str) -> None:
+    """Mark as KILLED the runs of processes of this machine that are no more."""
+    experiment = client.get_experiment_by_name(model)
+    for one in client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'"):
+        host, _, process = one.data.tags.get(PROCESS, "").rpartition(" ")
+        if host == platform.node() and not psutil.pid_exists(int(process)):
+            client.set_terminated(one.info.run_id, "KILLED")
 
 
 def _exists(client: MlflowClient, run_id: str) -> bool:

@@ -92,7 +92,7 @@ def _bring_pictures(split: Path, project: Path, clone: Path) -> None:
     """Link every picture of a manifest into the clone, each looked at by its digest."""
     import hashlib
 
-    table = pd.read_csv(split, dtype=str)
+    table = pd.read_csv(split, dtype=str, keep_default_na=False)
     missing = []
     for path, digest in zip(table["path"], table["sha256"], strict=True):
         source, target = project / path, clone / path

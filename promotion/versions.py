@@ -69,7 +69,7 @@ def _pictures(old: registry.RegisteredVersion, new: registry.RegisteredVersion) 
         if path is None:
             short = digest[:8] or "none"
             return {"unknown": f"no manifest {short} of version {version.version} in DVC's cache"}
-        tables.append(pd.read_csv(path, dtype=str).set_index("path"))
+        tables.append(pd.read_csv(path, dtype=str, keep_default_na=False).set_index("path"))
     before, after = tables
     both = before.index.intersection(after.index)
     moved = both[(before.loc[both, "label"] != after.loc[both, "label"]).to_numpy()]

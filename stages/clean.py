@@ -17,6 +17,7 @@ from celflow import errors, parallel
 from celflow.files import atomic_dir, write_json
 from celflow.images import BadImage, encode_png, open_image, shrink
 from celflow.manifest import images_in
+from celflow.names import flat_names, shown
 from celflow.params import DATASETS, CleanConfig, Params, load
 
 SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".bmp": "BMP",
@@ -78,7 +79,7 @@ def drop_repeats(found: list[Found]) -> list[Found]:
             detail = f"the same picture stands under {' and '.join(labels)}"
             verdicts.update({one.source: ("conflicting_label", detail) for one in same})
         else:
-            detail = f"the same picture as {same[0].source.name}"
+            detail = f"the same picture as {shown(same[0].source.name)}"
             verdicts.update({one.source: ("duplicate", detail) for one in same[1:]})
     results = []
     for one in found:
@@ -94,18 +95,18 @@ def clean_dataset(
     raw: Path, clean: Path, quarantine: Path, config: CleanConfig, backend: str
 ) -> dict[str, Any]:
     """Clean one dataset's raw folder; returns its part of reports/clean.json."""
-    items = [
-        # The suffix stays in the name: a.jpg and a.png are two pictures.
-        (source, label, clean / label / f"{_flat(source, raw / label)}.png")
-        for label, sources in images_in(raw).items()
-        for source in sources
-    ]
+    items, names = [], {}
+    for label, sources in images_in(raw).items():
+        for source, name in zip(sources, flat_names(sources, raw / label), strict=True):
+            # The suffix stays in the name: a.jpg and a.png are two pictures.
+            items.append((source, label, clean / label / f"{name}.png"))
+            names[source] = name
     work = partial(clean_one, config=config)
     found = drop_repeats(parallel.parallel_map(work, items, backend, f"clean {raw.name}"))
     quarantined = []
     for one in found:
         if one.reason is not None:
-            name = _flat(one.source, raw / one.label)
+            name = names[one.source]
             place = quarantine / one.reason / one.label / name
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(one.source, place)
@@ -132,10 +133,6 @@ def check_passed(report: dict[str, Any], raw: Path) -> None:
             raise errors.UserError(
                 f"no usable picture in {raw / label}: {why} (data/quarantine has them all)"
             )
-
-
-def _flat(path: Path, folder: Path) -> str:
-    return "_".join(path.relative_to(folder).parts)
 
 
 def run(params: Params) -> None:

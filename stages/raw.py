@@ -14,6 +14,7 @@ import pandas as pd
 from celflow import errors, parallel
 from celflow.files import write_bytes
 from celflow.manifest import images_in
+from celflow.names import as_text
 from celflow.params import DATASETS, Params, load
 
 LIST = Path("data/raw.csv")
@@ -42,7 +43,7 @@ def run(params: Params) -> None:
         files = [path for inner in images_in(folder).values() for path in inner]
         # Threads: reading and hashing wait for no Python.
         digests = parallel.parallel_map(digest, files, "threading", f"list {dataset}")
-        names = [path.relative_to(folder).as_posix() for path in files]
+        names = [as_text(path.relative_to(folder).as_posix()) for path in files]
         rows += [(dataset, *row) for row in zip(names, digests, strict=True)]
     table = pd.DataFrame(rows, columns=["dataset", "file", "sha256"])
     write_bytes(LIST, table.to_csv(index=False).encode())

@@ -98,7 +98,7 @@ def _log_lineage(model: str, params: Params, key: str) -> None:
     path = manifest.manifest_path(dataset)
     digest = hashlib.md5(path.read_bytes()).hexdigest()  # as DVC has it in dvc.lock
     mlflow.set_tags({"dvc_stage": f"train@{model}", "data_hash": digest, "fit_key": key})
-    lines = pd.read_csv(path)
+    lines = pd.read_csv(path, dtype=str, keep_default_na=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it wonders which kind of file a local file is
         for split, context in (("train", "training"), ("val", "validation"), ("test", "testing")):

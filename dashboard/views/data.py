@@ -39,7 +39,7 @@ def _changed(path: Path) -> float:
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _table(path: Path, changed: float) -> pd.DataFrame | None:
-    return pd.read_csv(path, dtype=str) if path.is_file() else None
+    return pd.read_csv(path, dtype=str, keep_default_na=False) if path.is_file() else None
 
 
 def _counts(table: pd.DataFrame) -> None:
