@@ -44,7 +44,7 @@ lock: ## Write requirements.lock anew from pyproject.toml (needs uv).
 
 clean: ## Remove what the pipeline and the servers made; the installed environment stays.
 	rm -rf data models exports registered checkpoints plots \
-		served logs mlflow.db* mlartifacts .dvc/cache .dvc/tmp
+		served logs mlflow.db* mlartifacts .dvc/cache .dvc/tmp .cache
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \

@@ -2,23 +2,24 @@
 
 Reads the raw folders. Writes data/clean/<dataset>/<class>/*.png,
 data/quarantine/<dataset>/<reason>/<class>/... and reports/clean.json, which counts every reason and
-repair. Nothing is deleted.
+repair. Nothing is deleted. Pictures that an earlier run has seen are not decoded again.
 """
 
 import hashlib
 import shutil
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from celflow import errors, parallel
+from celflow import errors, images, parallel
 from celflow.files import atomic_dir, write_json
 from celflow.images import BadImage, encode_png, open_image, shrink
 from celflow.manifest import images_in
 from celflow.names import flat_names, shown
 from celflow.params import DATASETS, CleanConfig, Params, load
+from celflow.picture_cache import Entry, PictureCache
 
 SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".bmp": "BMP",
             ".gif": "GIF", ".webp": "WEBP"}  # fmt: skip
@@ -35,31 +36,49 @@ class Found:
     detail: str
     repairs: tuple[str, ...]
     digest: str
+    key: str
 
 
-def clean_one(item: tuple[Path, str, Path], config: CleanConfig) -> Found:
-    """Open one file and, where it is usable, write it to its target as PNG.
+def clean_one(item: tuple[Path, str, Path], config: CleanConfig, cache: PictureCache) -> Found:
+    """Examine one file and, where it is usable, write it to its target as PNG.
 
-    item: source file, label, target file.
+    item: source file, label, target file. cache: of what was examined before.
     """
     source, label, target = item
-    data = source.read_bytes()
+    data, suffix = source.read_bytes(), source.suffix.lower()
+    key = cache.key(data, suffix)
+    entry = cache.get(key)
+    if entry is None:
+        entry = examine(data, suffix, config)
+        cache.put(key, entry)
+    if entry.picture is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(entry.picture)
+    known = entry.known
+    return Found(
+        source, label, None if entry.picture is None else target,
+        known["reason"], known["detail"], tuple(known["repairs"]), known["digest"], key,
+    )  # fmt: skip
+
+
+def examine(data: bytes, suffix: str, config: CleanConfig) -> Entry:
+    """The PNG of a file's content, or the reason why there is none."""
     try:
         if config.policy == "jfif" and b"JFIF" not in data[:16]:
             raise BadImage("not_an_image", "no JFIF header (clean.policy: jfif)")
         opened = open_image(data, config.min_side)
     except BadImage as error:
-        return Found(source, label, None, error.reason, str(error), (), "")
+        known = {"reason": error.reason, "detail": str(error), "repairs": [], "digest": ""}
+        return Entry(known, None)
     repairs = list(opened.repairs)
-    if SUFFIXES.get(source.suffix.lower()) != opened.format:
+    if SUFFIXES.get(suffix) != opened.format:
         repairs.append("wrong_extension")
     pixels = shrink(opened.pixels, config.max_side)
     if pixels is not opened.pixels:
         repairs.append("shrunk")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(encode_png(pixels))
     digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-    return Found(source, label, target, None, "", tuple(repairs), digest)
+    known = {"reason": None, "detail": "", "repairs": repairs, "digest": digest}
+    return Entry(known, encode_png(pixels))
 
 
 def drop_repeats(found: list[Found]) -> list[Found]:
@@ -86,7 +105,7 @@ def drop_repeats(found: list[Found]) -> list[Found]:
         if one.source in verdicts and one.target is not None:
             one.target.unlink()
             reason, detail = verdicts[one.source]
-            one = Found(one.source, one.label, None, reason, detail, one.repairs, one.digest)
+            one = replace(one, target=None, reason=reason, detail=detail)
         results.append(one)
     return results
 
@@ -95,14 +114,18 @@ def clean_dataset(
     raw: Path, clean: Path, quarantine: Path, config: CleanConfig, backend: str
 ) -> dict[str, Any]:
     """Clean one dataset's raw folder; returns its part of reports/clean.json."""
+    code = [Path(__file__), Path(images.__file__)]
+    cache = PictureCache.of(f"clean/{clean.name}", config.model_dump_json(), code)
     items, names = [], {}
     for label, sources in images_in(raw).items():
         for source, name in zip(sources, flat_names(sources, raw / label), strict=True):
             # The suffix stays in the name: a.jpg and a.png are two pictures.
             items.append((source, label, clean / label / f"{name}.png"))
             names[source] = name
-    work = partial(clean_one, config=config)
-    found = drop_repeats(parallel.parallel_map(work, items, backend, f"clean {raw.name}"))
+    work = partial(clean_one, config=config, cache=cache)
+    found = parallel.parallel_map(work, items, backend, f"clean {raw.name}")
+    cache.keep_only(one.key for one in found)
+    found = drop_repeats(found)
     quarantined = []
     for one in found:
         if one.reason is not None:

@@ -5,6 +5,7 @@ with its box), reports/facecrop.json (counts) and reports/no_face.csv (what to l
 Of several faces in a picture the largest is the character's.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,11 +15,12 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from celflow import errors, faces, parallel
+from celflow import errors, faces, images, parallel
 from celflow.files import atomic_dir, write_bytes, write_json
 from celflow.images import encode_png, read_image
 from celflow.manifest import images_in
 from celflow.params import FacecropConfig, Params, load
+from celflow.picture_cache import Entry, PictureCache
 
 CLEAN = Path("data/clean/characters")
 DETECTOR = "face_detector"  # the model whose settings in params.yaml hold here, too
@@ -34,19 +36,30 @@ class Cropped:
     label: str
     box: faces.Box | None
     faces: int
+    key: str
 
 
-def crop_one(item: tuple[Path, str, Path], find: FindFaces, on_miss: str) -> Cropped:
+def crop_one(
+    item: tuple[Path, str, Path], find: FindFaces, on_miss: str, cache: PictureCache
+) -> Cropped:
     """Write the largest face of a picture, or the whole picture where `on_miss` is "keep".
 
-    item: source file, label, target file.
+    item: source file, label, target file. cache: of what was found before.
     """
     source, label, target = item
-    face, found = largest_face(source, find, on_miss)
-    if face is not None:
+    key = cache.key(source.read_bytes())
+    entry = cache.get(key)
+    if entry is None:
+        face, found = largest_face(source, find, on_miss)
+        box = found[0].as_dict() if found else None
+        picture = None if face is None else encode_png(face)
+        entry = Entry({"box": box, "faces": len(found)}, picture)
+        cache.put(key, entry)
+    if entry.picture is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(encode_png(face))
-    return Cropped(source, label, found[0] if found else None, len(found))
+        target.write_bytes(entry.picture)
+    box = entry.known["box"]
+    return Cropped(source, label, box and faces.Box(**box), entry.known["faces"], key)
 
 
 def largest_face(
@@ -99,6 +112,22 @@ def face_finder(params: Params) -> FindFaces:
     return ours
 
 
+def cache_of(params: Params) -> PictureCache:
+    """Of what was found in pictures by the same detector with the same settings."""
+    config = params.facecrop
+    settings = config.model_dump_json()
+    code = [Path(one.__file__) for one in (faces, images)]
+    code.append(Path(__file__))
+    if config.detector == "auto":
+        detector = params.train[DETECTOR]
+        settings += json.dumps(detector, sort_keys=True)
+        models = Path(__file__).parent / "models"
+        code += [models / "common", models / DETECTOR, Path(str(detector.get("init", "")))]
+    elif config.cascade:
+        code.append(Path(config.cascade))
+    return PictureCache.of("facecrop", settings, [path for path in code if path.name])
+
+
 def backend(params: Params) -> str:
     """How the work of `face_finder` is spread.
 
@@ -124,8 +153,10 @@ def run(params: Params) -> None:
             for label, sources in images_in(CLEAN, may_be_empty=True).items()
             for source in sources
         ]
-        work = partial(crop_one, find=find, on_miss=params.facecrop.on_miss)
+        cache = cache_of(params)
+        work = partial(crop_one, find=find, on_miss=params.facecrop.on_miss, cache=cache)
         found = parallel.parallel_map(work, items, backend(params), "facecrop")
+        cache.keep_only(one.key for one in found)
         write_reports(found, looked=params.facecrop.detector != "none")
         kept = {inner.name for inner in folder.iterdir()}
         lost = sorted({one.label for one in found} - kept)
