@@ -68,10 +68,12 @@ def open_image(data: bytes, min_side: int = 1, max_pixels: int = MAX_PIXELS) -> 
         raise BadImage("too_small", f"{width} x {height} is under {min_side} pixels on a side")
     try:
         picture.load()
+        pixels, repairs = _to_rgb(picture)
     except Exception as error:
         raise BadImage("truncated", f"the file is cut off or damaged ({error})") from None
-    pixels, repairs = _to_rgb(picture)
-    return Opened(pixels, str(picture.format), repairs)
+    # A JPEG with further pictures behind it, as some phones write.
+    kind = "JPEG" if picture.format == "MPO" else str(picture.format)
+    return Opened(pixels, kind, repairs)
 
 
 def read_image(path: Path, min_side: int = 1) -> Opened:
@@ -111,9 +113,17 @@ def shrink(pixels: np.ndarray, max_side: int) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
 
 
+def _orientation(picture: Image.Image) -> object:
+    """Of EXIF; 1, upright, where EXIF is damaged."""
+    try:
+        return picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # as on other damaged bytes
+        return 1
+
+
 def _to_rgb(picture: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
     repairs = []
-    if picture.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1):
+    if _orientation(picture) not in (0, 1):
         repairs.append("exif_rotated")
         picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I") or picture.mode == "F":
