@@ -13,6 +13,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 SUFFIXES = ("jpg", "jpeg", "png", "bmp", "gif", "webp")  # of files in these formats
 SERVED_FORMATS = ("JPEG", "PNG", "GIF")  # TensorFlow's decoder ignores the palette of a BMP
 MAX_PIXELS = 64_000_000  # a larger picture is refused as a possible decompression bomb
+STRIP = 2**20  # pixels that are converted at once
 
 Reason = Literal["empty", "not_an_image", "truncated", "too_small", "too_large"]
 REASONS: tuple[str, ...] = get_args(Reason)
@@ -126,20 +127,30 @@ def _to_rgb(picture: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
     if _orientation(picture) not in (0, 1):
         repairs.append("exif_rotated")
         picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I") or picture.mode == "F":
+    deep = picture.mode.startswith("I") or picture.mode == "F"
+    if deep:
         repairs.append("16_bit")
-        values = np.asarray(picture, dtype=np.float64)
-        picture = Image.fromarray((np.clip(values, 0, 65535) / 257).round().astype(np.uint8))
     elif picture.mode == "CMYK":
         repairs.append("cmyk")
     elif picture.mode == "P":
         repairs.append("palette")
     elif picture.mode in ("1", "L", "LA"):
         repairs.append("grey")
-    if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        if layer.getchannel("A").getextrema() != (255, 255):
-            repairs.append("transparent")
-        ground = Image.new("RGBA", layer.size, "white")
-        picture = Image.alpha_composite(ground, layer)
-    return np.asarray(picture.convert("RGB")), tuple(repairs)
+    width, height = picture.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    transparent = False
+    # Some rows at a time: copies of a large picture would take more than a gigabyte.
+    rows = max(1, STRIP // width)
+    for top in range(0, height, rows):
+        strip = picture.crop((0, top, width, min(top + rows, height)))
+        if deep:
+            values = np.asarray(strip, dtype=np.float64)
+            strip = Image.fromarray((np.clip(values, 0, 65535) / 257).round().astype(np.uint8))
+        if strip.has_transparency_data:
+            layer = strip.convert("RGBA")
+            transparent |= layer.getchannel("A").getextrema() != (255, 255)
+            strip = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+        pixels[top : top + rows] = np.asarray(strip.convert("RGB"))
+    if transparent:
+        repairs.append("transparent")
+    return pixels, tuple(repairs)

@@ -4,8 +4,10 @@ import os
 import time
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
+from celflow import images
 from celflow.images import REASONS, BadImage, open_image
 from serving.client.pictures import open_picture, sendable
 
@@ -45,3 +47,16 @@ def test_what_is_damaged_beside_the_first_picture_does_not_count():
     frames = files["GIF-frames"]
     assert open_picture(frames[: len(frames) * 11 // 20]).format == "GIF"
     assert open_image(files["JPEG-several"]).format == "JPEG"
+
+
+def test_a_picture_in_strips_is_the_same(monkeypatch):
+    for name, data in whole().items():
+        try:
+            at_once = open_image(data)
+        except BadImage:  # of a format that the pipeline does not take
+            continue
+        with monkeypatch.context() as patch:
+            patch.setattr(images, "STRIP", 40 * 7)
+            in_strips = open_image(data)
+        assert in_strips.repairs == at_once.repairs, name
+        assert np.array_equal(in_strips.pixels, at_once.pixels), name
