@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 JOBS ?= 2
 THREADS ?= $(shell expr \( $$(getconf _NPROCESSORS_ONLN) + $(JOBS) - 1 \) / $(JOBS))
 
-.PHONY: demo repro test lint format bench results lock clean
+.PHONY: demo repro test faults lint format bench results lock clean
 
 demo: repro ## Train on the built-in sample, start everything, Ctrl-C stops it.
 	celflow up $(UP)
@@ -20,6 +20,9 @@ repro: .venv/installed ## Run what changed of the pipeline, $(JOBS) models at a 
 
 test: .venv/installed ## The whole test suite, in two processes.
 	pytest -n 2 --no-loadscope-reorder
+
+faults: .venv/installed ## The tests of faults and bad data, with many more inputs.
+	CELFLOW_FAULTS=1 pytest -n 2 tests/faults
 
 lint: .venv/installed ## Formatter, linter, types.
 	ruff format --check .

@@ -13,6 +13,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 SUFFIXES = ("jpg", "jpeg", "png", "bmp", "gif", "webp")  # of files in these formats
 SERVED_FORMATS = ("JPEG", "PNG", "GIF")  # TensorFlow's decoder ignores the palette of a BMP
 MAX_PIXELS = 64_000_000  # a larger picture is refused as a possible decompression bomb
+STRIP = 2**20  # pixels that are converted at once
 
 Reason = Literal["empty", "not_an_image", "truncated", "too_small", "too_large"]
 REASONS: tuple[str, ...] = get_args(Reason)
@@ -68,10 +69,12 @@ def open_image(data: bytes, min_side: int = 1, max_pixels: int = MAX_PIXELS) -> 
         raise BadImage("too_small", f"{width} x {height} is under {min_side} pixels on a side")
     try:
         picture.load()
+        pixels, repairs = _to_rgb(picture)
     except Exception as error:
         raise BadImage("truncated", f"the file is cut off or damaged ({error})") from None
-    pixels, repairs = _to_rgb(picture)
-    return Opened(pixels, str(picture.format), repairs)
+    # A JPEG with further pictures behind it, as some phones write.
+    kind = "JPEG" if picture.format == "MPO" else str(picture.format)
+    return Opened(pixels, kind, repairs)
 
 
 def read_image(path: Path, min_side: int = 1) -> Opened:
@@ -111,25 +114,43 @@ def shrink(pixels: np.ndarray, max_side: int) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
 
 
+def _orientation(picture: Image.Image) -> object:
+    """Of EXIF; 1, upright, where EXIF is damaged."""
+    try:
+        return picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # as on other damaged bytes
+        return 1
+
+
 def _to_rgb(picture: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
     repairs = []
-    if picture.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1):
+    if _orientation(picture) not in (0, 1):
         repairs.append("exif_rotated")
         picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I") or picture.mode == "F":
+    deep = picture.mode.startswith("I") or picture.mode == "F"
+    if deep:
         repairs.append("16_bit")
-        values = np.asarray(picture, dtype=np.float64)
-        picture = Image.fromarray((np.clip(values, 0, 65535) / 257).round().astype(np.uint8))
     elif picture.mode == "CMYK":
         repairs.append("cmyk")
     elif picture.mode == "P":
         repairs.append("palette")
     elif picture.mode in ("1", "L", "LA"):
         repairs.append("grey")
-    if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        if layer.getchannel("A").getextrema() != (255, 255):
-            repairs.append("transparent")
-        ground = Image.new("RGBA", layer.size, "white")
-        picture = Image.alpha_composite(ground, layer)
-    return np.asarray(picture.convert("RGB")), tuple(repairs)
+    width, height = picture.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    transparent = False
+    # Some rows at a time: copies of a large picture would take more than a gigabyte.
+    rows = max(1, STRIP // width)
+    for top in range(0, height, rows):
+        strip = picture.crop((0, top, width, min(top + rows, height)))
+        if deep:
+            values = np.asarray(strip, dtype=np.float64)
+            strip = Image.fromarray((np.clip(values, 0, 65535) / 257).round().astype(np.uint8))
+        if strip.has_transparency_data:
+            layer = strip.convert("RGBA")
+            transparent |= layer.getchannel("A").getextrema() != (255, 255)
+            strip = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+        pixels[top : top + rows] = np.asarray(strip.convert("RGB"))
+    if transparent:
+        repairs.append("transparent")
+    return pixels, tuple(repairs)

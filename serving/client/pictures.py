@@ -110,10 +110,18 @@ def _is_served_as_it_is(picture: Image.Image, data: bytes) -> bool:
     return (
         picture.format in SERVED_FORMATS
         and not picture.has_transparency_data
-        and not getattr(picture, "is_animated", False)
+        and not _is_animated(picture)
         and _profile(picture) is None
         and _is_upright(picture, data)
     )
+
+
+def _is_animated(picture: Image.Image) -> bool:
+    """Whether there is more than one frame; also where the second is damaged."""
+    try:
+        return bool(getattr(picture, "is_animated", False))
+    except Exception:  # Pillow reads on to tell
+        return True
 
 
 def _is_upright(picture: Image.Image, data: bytes) -> bool:
