@@ -44,8 +44,7 @@ def draw(
     """
     from tqdm import tqdm
 
-    from cli import full_size
-    from serving.client import Client, ModelNotFound, ServerDown
+    from serving.client import Client, ModelNotFound, ServerDown, full_size
 
     found = picture_files.find(files)
     chosen = picture_files.version_or_label(version)
