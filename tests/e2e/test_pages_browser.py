@@ -1,4 +1,4 @@
-"""Every page in headless chromium: its main action, by mouse and by keys, and what axe-core says."""
+"""Every page in headless chromium: its main action, by keys too, and what axe-core says."""
 
 import shutil
 from pathlib import Path
