@@ -11,13 +11,12 @@ from tqdm import tqdm
 
 from celflow.errors import UserError
 from celflow.names import shown
-from cli import full_size
 from cli.drawn_files import DrawnFiles, state_of
 from cli.moving import draw as frame_by_frame
 from cli.moving.files import open_moving
 from cli.moving.frames import Moving
 from cli.moving.work import Work, alone
-from serving.client import Client, Prediction, VersionSpec
+from serving.client import Client, Prediction, VersionSpec, full_size
 
 
 @dataclass(frozen=True)

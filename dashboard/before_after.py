@@ -2,6 +2,7 @@
 
 import base64
 import io
+from functools import partial
 
 import numpy as np
 import streamlit as st
@@ -10,7 +11,7 @@ from PIL import Image
 from celflow.images import encode_png, open_image, shrink
 from dashboard import model_client, widgets
 from dashboard.picture_input import Picture
-from serving.client import ServerError
+from serving.client import Client, ServerError, full_size
 
 PREVIEW = 768  # px; what is shown is drawn from at most this, so that the page stays quick
 
@@ -63,30 +64,34 @@ def show(model: str, picture: Picture, styles: dict[str, float] | None = None) -
 
 
 def download(model: str, picture: Picture, drawing: bytes, styles: dict[str, float]) -> None:
-    """Buttons that save the drawing as it is shown and, of a larger picture, in its full size."""
+    """Buttons that save the drawing as it is shown and, of a larger picture, in its full size.
+
+    What is larger is drawn when its button is pressed, as `celflow draw` does it.
+    """
     height, width = picture.pixels.shape[:2]
-    size = Image.open(io.BytesIO(drawing)).size
-    name = picture.name.rsplit(".", 1)[0]
+    shown = Image.open(io.BytesIO(drawing)).size
+    name = f"{picture.name.rsplit('.', 1)[0]}-{model}"
     with st.container(horizontal=True, key=f"downloads-{model}"):
         st.download_button(
-            f"Save as PNG ({size[0]} × {size[1]})", drawing, f"{name}-{model}.png", "image/png",
-            key=f"save-{model}",
+            f"Save as PNG ({shown[0]} × {shown[1]})", drawing, f"{name}.png", "image/png",
+            key=f"save-{model}", on_click="ignore",
         )  # fmt: skip
-        if max(width, height) <= PREVIEW:
-            return
-        if not st.button(f"Draw in full size ({width} × {height})", key=f"full-{model}"):
-            return
-        try:
-            with st.spinner("Drawing in full size …"):
-                whole, note = _draw(model, picture.data, styles)
-        except ServerError as error:
-            widgets.show_error(error, model)
-            return
-        size = Image.open(io.BytesIO(whole)).size
-        st.download_button(
-            f"Save as PNG ({size[0]} × {size[1]})", whole, f"{name}-{model}-full.png", "image/png",
-            key=f"save-full-{model}", help=note,
-        )  # fmt: skip
+        if (width, height) != shown:
+            st.download_button(
+                f"Save in full size ({width} × {height})",
+                partial(_full_size, model_client.client(), model, picture, styles),
+                f"{name}-full.png", "image/png",
+                key=f"save-full-{model}", on_click="ignore",
+            )  # fmt: skip
+
+
+def _full_size(client: Client, model: str, picture: Picture, styles: dict[str, float]) -> bytes:
+    """A drawing in the picture's size, with its transparency."""
+    photo = full_size.from_bytes(picture.file)
+    drawn: bytes = client.draw(model, photo.sent(), "stable", **styles).output("image_png", model)[
+        0
+    ]
+    return photo.finished(drawn, keep_exif=False)
 
 
 def _draw(model: str, data: bytes, styles: dict[str, float]) -> tuple[bytes, str]:

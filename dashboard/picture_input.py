@@ -22,12 +22,14 @@ class Picture:
     format: the file's real format, such as JPEG.
     pixels: uint8 [H, W, 3], sRGB, upright, read-only.
     data: the file's bytes, in a format that the model server takes.
+    file: the file's bytes as they are.
     """
 
     name: str
     format: str
     pixels: np.ndarray
     data: bytes
+    file: bytes
 
 
 def answers_first(data: DataConfig) -> DeltaGenerator | None:
@@ -99,7 +101,7 @@ def opened(name: str, content: bytes) -> Picture | str:
         picture = open_picture(content)
     except BadImage as error:
         return str(error)
-    return Picture(name, picture.format, picture.pixels, picture.data)
+    return Picture(name, picture.format, picture.pixels, picture.data, content)
 
 
 def _upload(key: str) -> None:

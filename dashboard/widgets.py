@@ -51,7 +51,8 @@ def show_error(error: ServerError, model: str, version: int | str = "stable") ->
         )
     elif isinstance(error, ModelNotFound) and version == "stable":
         st.warning(
-            f"**{escaped(model)} is not served yet.** Run `dvc repro`, then `celflow deploy`.",
+            f"**{escaped(error.model or model)} is not served yet.** "
+            "Run `dvc repro`, then `celflow deploy`.",
             icon=":material/hourglass_empty:",
         )
     elif isinstance(error, ModelNotFound):

@@ -34,7 +34,12 @@ class BadInput(ServerError):
 
 
 class ModelNotFound(ServerError):
-    """The server has no such model, version or label."""
+    """The server has no such model, version or label.
+
+    model: its name; a request for a face's name asks two, and either may be missing.
+    """
+
+    model = ""
 
 
 class LoadFailed(ServerError):
@@ -62,9 +67,11 @@ def from_rpc_error(error: grpc.RpcError, address: str, subject: str) -> ServerEr
             code,
         )
     if code == "NOT_FOUND" or details.startswith("Unrecognized servable version label"):
-        return ModelNotFound(
+        missing = ModelNotFound(
             f"the model server at {address} does not serve {subject} ({details})", code
         )
+        missing.model = subject.split()[0]
+        return missing
     if code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE"):
         return BadInput(f"the model server refuses {subject}: {details}", code)
     if code == "DEADLINE_EXCEEDED":

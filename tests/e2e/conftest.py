@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -35,6 +36,10 @@ SMALL = {
         },
     },
 }
+QUIET = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 # Training takes its time: tests/stages has theirs, and gradient and edges are as colours.
 LEFT_OUT = ("photo_inception", "character_inception", "gradient", "edges")
 
@@ -221,3 +226,24 @@ def stack(trained) -> Iterator[Stack]:
     yield trained
     if trained.process is not None and trained.process.poll() is None:
         trained.down()
+
+
+@pytest.fixture(scope="module")  # no longer: its event loop runs as long
+def browser() -> Iterator[Browser]:
+    """Headless chromium."""
+    chromium = shutil.which("chromium")
+    assert chromium, "the browser tests need chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser) -> Iterator[Page]:
+    """A page of a visitor's own."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(60_000)
+    expect.set_options(timeout=60_000)
+    yield page
+    page.context.close()

@@ -64,12 +64,20 @@ def read(file: Path) -> Photo:
         UserError: the file can't be read, or is no picture.
     """
     try:
-        data = file.read_bytes()
-        pixels = open_picture(data).pixels
+        return from_bytes(file.read_bytes())
     except OSError as error:
         raise UserError(error.strerror or str(error)) from None
     except BadImage as error:
         raise UserError(str(error)) from None
+
+
+def from_bytes(data: bytes) -> Photo:
+    """A picture from its file's bytes.
+
+    Raises:
+        BadImage: they are no picture.
+    """
+    pixels = open_picture(data).pixels
     picture: Image.Image = Image.open(io.BytesIO(data), formats=USER_FORMATS)
     exif, alpha = picture.getexif(), None
     if picture.has_transparency_data:

@@ -10,7 +10,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from celflow.errors import UserError
 from celflow.images import encode_png, open_image
-from cli import full_size
+from serving.client import full_size
 
 
 def saved(path, pixels: np.ndarray, **options):
