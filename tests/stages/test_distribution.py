@@ -111,7 +111,7 @@ def test_bfloat16_learns_much_the_same_and_saves_float32(one_device: Any, tmp_pa
 def test_mixed_layers_compute_in_bfloat16_but_the_last(tmp_path: Path) -> None:
     network = plain().build({})
     mixed = in_precision(network, "mixed_bfloat16")
-    assert [layer.compute_dtype for layer in mixed.layers[1:]] == ["bfloat16"] * 4 + ["float32"]
+    assert [layer.compute_dtype for layer in mixed.layers[1:]] == ["bfloat16"] * 7 + ["float32"]
     assert {weight.dtype for weight in mixed.weights} == {"float32"}
 
 

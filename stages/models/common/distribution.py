@@ -1,8 +1,8 @@
 """Training on several devices (mirrored) or machines (multiworker): gradients are all-reduced.
 
-`model.fit` of Keras 3 fails under MultiWorkerMirroredStrategy (docs/scale.md), so both strategies have
-a step of their own here. All workers read the same pictures and the same checkpoint, so
-they share a file system; the first one, the chief, alone writes.
+`model.fit` of Keras 3 fails under MultiWorkerMirroredStrategy (docs/scale.md), so both strategies
+have a step of their own here. All workers read the same pictures and the same checkpoint, so they
+share a file system; the first one, the chief, alone writes.
 """
 
 import os
@@ -66,7 +66,19 @@ class Distribution:
             loss, right = strategy.run(learn, args=batch)
             return strategy.reduce("SUM", loss, axis=None), strategy.reduce("SUM", right, axis=None)
 
+        moving = [v for v in network.non_trainable_variables if v.dtype == "float32"]
+
+        @tf.function
+        def average() -> None:
+            def averaged() -> None:
+                context = tf.distribute.get_replica_context()
+                for variable in moving:
+                    variable.assign(context.all_reduce("MEAN", tf.identity(variable.value)))
+
+            strategy.run(averaged)
+
         self._step = step
+        self._average = average  # batch normalisation's: each device has its own of its share
         self._answer = tf.function(lambda x: network(x, training=False), reduce_retracing=True)
 
     def train_epoch(self, batches: Batches) -> Metrics:
@@ -75,6 +87,7 @@ class Distribution:
         for batch in prefetch(batches):
             loss, right = self._step(self._shares(batch))
             done.append((len(batch[0]), float(loss), float(right)))
+        self._average()
         sizes, losses, right = np.array(done).T
         return {
             "accuracy": float(right.sum() / sizes.sum()),
