@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import mlflow
 import pandas as pd
@@ -22,6 +23,7 @@ from celflow.files import atomic_dir, write_bytes, write_json
 from celflow.params import Params, load
 from stages import no_pictures
 from stages.models.common import calibration, table
+from stages.models.common.cluster import is_chief
 from stages.models.common.model import Classifier
 
 FIT_FILE = "fit.json"
@@ -45,12 +47,16 @@ def fit_key(model: str, params: Params) -> str:
 
 
 def run(name: str, params: Params) -> None:
-    """Fit the model `name`, in an MLflow run of its own."""
+    """Fit the model `name`, in an MLflow run of its own; a cluster's other workers only help."""
     curve = Path(f"plots/train/{name}.csv")
     if no_pictures.skips(name, params, Path("models") / name, curve):
         return
     model = table.create(name, params)
     splits = manifest.read(params.dataset(name))
+    if not is_chief():
+        with TemporaryDirectory() as scratch:
+            model.fit(splits, Path(scratch), Path("checkpoints") / name, lambda *_: None)
+        return
     key = fit_key(name, params)
     checkpoint_dir = _checkpoint_dir(name, key)
     history: list[dict[str, float]] = []

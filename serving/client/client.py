@@ -35,10 +35,11 @@ _LOADING_TIMEOUT = 300.0  # seconds; a config is answered when its versions are 
 
 
 class Client:
-    """A connection to one model server.
+    """A connection to one model server, or to several that serve the same.
 
     Args:
-        address: host:port of its gRPC side.
+        address: host:port of its gRPC side; several IPv4:PORT with commas between, or one
+            dns:///NAME:PORT, are asked in turn, and while one is down the others.
         timeout: seconds that a call may take, with all its tries.
         patience: seconds to go on trying while the server is unavailable; a value as large as
             `timeout` outlasts a restart of the server.

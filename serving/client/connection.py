@@ -4,12 +4,14 @@ import os
 import random
 import time
 from collections.abc import Callable
+from ipaddress import IPv4Address
 from typing import Any
 
 import grpc
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from celflow.errors import UserError
 from serving.client.errors import from_rpc_error
 from serving.limits import MAX_MESSAGE_BYTES
 
@@ -26,11 +28,31 @@ def default_address() -> str:
     return os.environ.get(ADDRESS_VARIABLE, "").strip() or DEFAULT_ADDRESS
 
 
+def target(address: str) -> str:
+    """What gRPC calls an address: several servers are `ipv4:HOST:PORT,HOST:PORT`.
+
+    Raises:
+        UserError: several servers, one of them by a name: gRPC takes numbers there.
+    """
+    first, *others = address.split(",")
+    if not others or first.startswith(("ipv4:", "ipv6:")):
+        return address
+    for one in (first, *others):
+        try:
+            IPv4Address(one.strip().rpartition(":")[0])
+        except ValueError:
+            raise UserError(
+                f"{one.strip()!r} among several servers must be IPv4:PORT, such as 10.0.0.1:8500;"
+                " servers behind one name are dns:///NAME:PORT"
+            ) from None
+    return "ipv4:" + ",".join(one.strip() for one in (first, *others))
+
+
 class Connection:
-    """A channel to one address.
+    """A channel to one address, or to several servers in turn.
 
     Attributes:
-        address: host:port.
+        address: host:port, or several with commas between.
         channel: for the stubs.
     """
 
@@ -45,12 +67,12 @@ class Connection:
             # dns:///name:8500 may be many servers, such as the pods behind a headless service.
             ("grpc.lb_policy_name", "round_robin"),
             # A proxy from the environment cannot reach this machine's loopback.
-            ("grpc.enable_http_proxy", 0 if address.startswith(_LOOPBACK) else 1),
+            ("grpc.enable_http_proxy", 0 if target(address).startswith(_LOOPBACK) else 1),
         ]
         self.channel = (
-            grpc.secure_channel(address, credentials, options)
+            grpc.secure_channel(target(address), credentials, options)
             if credentials
-            else grpc.insecure_channel(address, options)
+            else grpc.insecure_channel(target(address), options)
         )
 
     def call(

@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from celflow.errors import UserError
 from serving.client import (
     Client,
     Prediction,
@@ -86,13 +87,20 @@ def test_server_without_a_health_service_is_healthy_when_it_answers(
 
 def test_requests_spread_over_the_servers_behind_one_name() -> None:
     services = Flaky(), Flaky()
-    with served(services[0]) as one, served(services[1]) as two, Client(f"ipv4:{one},{two}") as c:
+    with served(services[0]) as one, served(services[1]) as two, Client(f"{one},{two}") as c:
         for _ in range(200):  # the second connection may come later than the first
             ask(c)
             if all(service.calls for service in services):
                 return
             time.sleep(0.01)
     raise AssertionError("one server got all requests")
+
+
+def test_only_numbers_stand_among_several_servers() -> None:
+    assert connection.target("models:8500") == "models:8500"
+    assert connection.target("10.0.0.1:1, 10.0.0.2:2") == "ipv4:10.0.0.1:1,10.0.0.2:2"
+    with pytest.raises(UserError, match="'models:8500' among several servers must be"):
+        Client("10.0.0.1:8500,models:8500")
 
 
 def test_tls() -> None:

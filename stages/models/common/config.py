@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from celflow.params import Positive, Section, Share
 
@@ -23,6 +23,14 @@ class AugmentConfig(Section):
     erase: Share = 0.0
 
 
+class ComputeConfig(Section):
+    """What a network is trained on, and how exactly it computes; see docs/scale.md."""
+
+    strategy: Literal["none", "mirrored", "multiworker"] = "none"
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    jit_compile: bool = False  # XLA compiles for longer than a small network trains
+
+
 class NetworkConfig(Section):
     """What all networks that classify have in common."""
 
@@ -36,3 +44,13 @@ class NetworkConfig(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     augment: AugmentConfig
+    compute: ComputeConfig = ComputeConfig()
+
+    @model_validator(mode="after")
+    def _can_be_distributed(self) -> "NetworkConfig":
+        if self.compute.strategy != "none":
+            if self.trainer != "fast_loop":
+                raise ValueError(f"strategy {self.compute.strategy} needs trainer: fast_loop")
+            if self.compute.jit_compile:
+                raise ValueError("jit_compile needs strategy: none")
+        return self

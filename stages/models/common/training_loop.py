@@ -88,7 +88,7 @@ def run_epochs(
     epochs: int,
     patience: int | None,
     folder: Path,
-    checkpoint_dir: Path,
+    checkpoint_dir: Path | None,
     log: Log,
 ) -> None:
     """Train epoch after epoch, from where `state` is, and save the network into `folder`.
@@ -96,12 +96,14 @@ def run_epochs(
     one_epoch: trains the epoch of this number, and returns its metrics; `val_loss` among them
         unless there is nothing to validate by.
     patience: epochs without a lower one; then the best epoch counts. None: all, and the last.
+    checkpoint_dir: None where another worker writes the checkpoints.
     """
     while not is_finished(state.history, epochs, patience):
         epoch = len(state.history)
         metrics = one_epoch(epoch)
         state.add(metrics)
-        state.save(checkpoint_dir)
+        if checkpoint_dir:
+            state.save(checkpoint_dir)
         log(epoch, metrics)
         print_epoch(epoch, epochs, metrics)
     if patience is not None:
