@@ -68,8 +68,8 @@ def examine(data: bytes, suffix: str, config: CleanConfig) -> Entry:
             raise BadImage("not_an_image", "no JFIF header (clean.policy: jfif)")
         opened = open_image(data, config.min_side)
     except BadImage as error:
-        known = {"reason": error.reason, "detail": str(error), "repairs": [], "digest": ""}
-        return Entry(known, None)
+        failed = {"reason": error.reason, "detail": str(error), "repairs": [], "digest": ""}
+        return Entry(failed, None)
     repairs = list(opened.repairs)
     if SUFFIXES.get(suffix) != opened.format:
         repairs.append("wrong_extension")
@@ -77,7 +77,9 @@ def examine(data: bytes, suffix: str, config: CleanConfig) -> Entry:
     if pixels is not opened.pixels:
         repairs.append("shrunk")
     digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-    known = {"reason": None, "detail": "", "repairs": repairs, "digest": digest}
+    known = {
+        "reason": None, "detail": "", "repairs": repairs, "digest": digest,
+    }  # fmt: skip
     return Entry(known, encode_png(pixels))
 
 

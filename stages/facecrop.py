@@ -116,8 +116,7 @@ def cache_of(params: Params) -> PictureCache:
     """Of what was found in pictures by the same detector with the same settings."""
     config = params.facecrop
     settings = config.model_dump_json()
-    code = [Path(one.__file__) for one in (faces, images)]
-    code.append(Path(__file__))
+    code = [Path(__file__), Path(str(faces.__file__)), Path(str(images.__file__))]
     if config.detector == "auto":
         detector = params.train[DETECTOR]
         settings += json.dumps(detector, sort_keys=True)
