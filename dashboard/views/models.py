@@ -79,8 +79,17 @@ def _table(versions: list[dict[str, Any]]) -> None:
     widgets.show_table(heads, lines, "Versions")
     points = [(row["version"], row[metric]) for row in versions if row[metric] is not None]
     if len(points) > 1:
-        st.line_chart(
-            pd.DataFrame(points, columns=["version", metric]), x="version", y=metric, height=200
+        st.vega_lite_chart(
+            pd.DataFrame(points, columns=["version", metric]),
+            {
+                "mark": {"type": "line", "point": True},
+                "encoding": {
+                    "x": {"field": "version", "type": "ordinal"},
+                    "y": {"field": metric, "type": "quantitative", "scale": {"zero": False}},
+                },
+                "config": {"aria": False},  # the table above says the same to screen readers
+            },
+            height=200,
         )
 
 

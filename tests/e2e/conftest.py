@@ -23,7 +23,7 @@ SMALL = {
     "facecrop": {"on_miss": "keep"},
     "train": {
         "colours": {"side": 256},
-        "xception": {"image_size": 48, "width": 0.15, "epochs": 8},
+        "xception": {"image_size": 48, "width": 0.15, "epochs": 3},
         "character_cnn": {"image_size": 48, "batch_size": 8, "epochs": 15},
         "sketchify": {"init": "none", "image_size": 64, "patch": 32, "width": 4},
         "cartoonizer": {

@@ -28,6 +28,8 @@ TASKS = {name: model.task for name, model in load(ROOT / "params.yaml").models.i
 NAMES = [name for name in TASKS if TASKS[name] in CLASSIFICATION_TASKS]
 MODELS = [name for name in NAMES if "CELFLOW_TRAINED" in os.environ or name not in LEFT_OUT]
 PHOTO = [name for name in MODELS if TASKS[name] == "cartoon_or_photo"]
+# As small as it is in the tests' stack, xception learns nothing: that takes a project of one's own.
+LEARN = [name for name in MODELS if "CELFLOW_TRAINED" in os.environ or name != "xception"]
 CHARACTERS = [name for name in MODELS if TASKS[name] == "characters"]
 # Handcrafted: they count, and learn a threshold only.
 RULES = [name for name in ("colours", "gradient", "edges") if name in MODELS]
@@ -156,7 +158,7 @@ def test_what_changes_no_content_changes_no_answer(project, model, change):
     assert np.mean(before.to_numpy() == after.to_numpy()) >= ALIKE
 
 
-@pytest.mark.parametrize("model", PHOTO)
+@pytest.mark.parametrize("model", [name for name in PHOTO if name in LEARN])
 def test_half_a_photo_is_less_of_a_drawing(project, model):
     project.needs_learnt(model)
     pictures, labels = project.pictures("cartoon_or_photo")
@@ -176,7 +178,7 @@ def test_grain_makes_a_drawing_less_of_one(project, model):
     assert after.mean() < before.mean() and np.mean(after <= before) >= ALIKE
 
 
-@pytest.mark.parametrize("model", ["colours", "edges"])
+@pytest.mark.parametrize("model", [name for name in RULES if name != "gradient"])
 def test_paint_makes_a_photo_more_of_a_drawing(project, model):
     pictures, labels = project.pictures("cartoon_or_photo")
     photos = [p for p, label in zip(pictures, labels, strict=True) if label == "photo"]
@@ -208,7 +210,7 @@ def test_a_rule_knows_plain_cases(project, model):
     assert (photos.idxmax(axis=1) == "photo").all()
 
 
-@pytest.mark.parametrize("model", [name for name in MODELS if name not in RULES])
+@pytest.mark.parametrize("model", [name for name in LEARN if name not in RULES])
 def test_a_network_knows_what_it_was_shown(project, model):
     project.needs_learnt(model)
     pictures, labels = project.pictures(TASKS[model], "train")
