@@ -3,11 +3,11 @@
 All of it is done by the command line's own commands, run by dashboard/command.py.
 """
 
+import base64
 from datetime import datetime
 from html import escape
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from celflow import params
@@ -15,6 +15,7 @@ from celflow.params import Params
 from dashboard import command, model_client, widgets
 from serving.client import ServerError
 
+LINE, LABELS = "#0f7d74", "#808080"  # seen on light and on dark ground
 SHOWN = {"model", "version", "aliases", "created", "data_hash", "git_commit", "gate"}
 
 
@@ -79,18 +80,35 @@ def _table(versions: list[dict[str, Any]]) -> None:
     widgets.show_table(heads, lines, "Versions")
     points = [(row["version"], row[metric]) for row in versions if row[metric] is not None]
     if len(points) > 1:
-        st.vega_lite_chart(
-            pd.DataFrame(points, columns=["version", metric]),
-            {
-                "mark": {"type": "line", "point": True},
-                "encoding": {
-                    "x": {"field": "version", "type": "ordinal"},
-                    "y": {"field": metric, "type": "quantitative", "scale": {"zero": False}},
-                },
-                "config": {"aria": False},  # the table above says the same to screen readers
-            },
-            height=200,
-        )
+        _curve(points, metric)
+
+
+def _curve(points: list[tuple[int, float]], metric: str) -> None:
+    """A metric over versions, as a picture with alternative text: Vega's charts have none."""
+    ordered = sorted(points)
+    low, high = min(value for _, value in ordered), max(value for _, value in ordered)
+    places = [
+        (40 + 560 * i / (len(ordered) - 1), 130 - 100 * (value - low) / (high - low or 1))
+        for i, (_, value) in enumerate(ordered)
+    ]
+    line = " ".join(f"{x:.0f},{y:.0f}" for x, y in places)
+    marks = "".join(
+        f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4" fill="{LINE}"/>'
+        f'<text x="{x:.0f}" y="{y - 10:.0f}">{value:.3f}</text>'
+        f'<text x="{x:.0f}" y="165">v{version}</text>'
+        for (x, y), (version, value) in zip(places, ordered, strict=True)
+    )
+    drawn = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 180" font-family="sans-serif"'
+        f' font-size="12" fill="{LABELS}" text-anchor="middle">'
+        f'<polyline points="{line}" fill="none" stroke="{LINE}" stroke-width="2"/>{marks}</svg>'
+    )
+    data = base64.b64encode(drawn.encode()).decode()
+    said = ", ".join(f"version {version} {value:.3f}" for version, value in ordered)
+    st.html(
+        f'<img src="data:image/svg+xml;base64,{data}" style="width: 100%; max-width: 640px"'
+        f' alt="{escape(metric)}: {escape(said)}">'
+    )
 
 
 def _metric(row: dict[str, Any]) -> str:
