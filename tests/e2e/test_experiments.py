@@ -5,14 +5,12 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-def test_queued_experiments_can_be_compared_in_mlflow(trained):
-    """One value of a parameter queued and run, another beside the workspace, with --temp."""
+def test_a_queued_experiment_is_in_mlflow(trained):
+    """A value of a parameter, queued and run beside the workspace."""
     run = ("dvc", "exp", "run")
     words = ["-S", "train.colours.threshold=0.21", "-n", "at-21"]
     trained.run(*run, "--queue", *words, "evaluate@colours")
     trained.run(*run, "--run-all")
-    words = ["-S", "train.colours.threshold=0.23", "-n", "at-23"]
-    trained.run(*run, "--temp", *words, "evaluate@colours")
 
     code = (
         "import mlflow; from celflow import registry; registry.connect();"
@@ -22,10 +20,10 @@ def test_queued_experiments_can_be_compared_in_mlflow(trained):
         "print(runs[columns].to_csv(header=False, index=False))"
     )
     lines = trained.run("python", "-c", code).stdout.split()
-    assert sorted(line.split(",")[0] for line in lines) == ["0.21", "0.23"]
+    assert sorted(line.split(",")[0] for line in lines) == ["0.21"]
     for line in lines:
         _, accuracy, artifacts = line.split(",")
         assert 0 <= float(accuracy) <= 1
         assert artifacts.startswith((trained.folder / "mlartifacts").as_uri())
     shown = trained.run("dvc", "exp", "show", "--csv").stdout
-    assert all(name in shown for name in ("at-21", "at-23"))
+    assert "at-21" in shown

@@ -97,7 +97,7 @@ def test_the_best_epoch_counts_where_there_is_patience(whole, trainer, patience)
 
 
 @pytest.mark.parametrize(
-    ("patience", "where"), [*((None, where) for where in KILLS), (2, "logged"), (2, "saved")]
+    ("patience", "where"), [*((None, where) for where in KILLS), (2, "logged")]
 )
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_a_killed_fit_ends_with_the_same_weights(whole, trainer, patience, where, tmp_path):
