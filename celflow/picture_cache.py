@@ -63,23 +63,21 @@ class PictureCache:
     def get(self, key: str) -> Entry | None:
         """The entry, or None."""
         try:
-            head, _, picture = self._path(key).read_bytes().partition(b"\n")
-            said = json.loads(head)
-        except (OSError, ValueError):
+            checksum, _, content = self._path(key).read_bytes().partition(b"\n")
+        except OSError:
             return None
-        if said["sha256"] != hashlib.sha256(picture).hexdigest():
+        if checksum.decode(errors="replace") != hashlib.sha256(content).hexdigest():
             return None
+        head, _, picture = content.partition(b"\n")
+        said = json.loads(head)
         return Entry(said["known"], picture if said["has_picture"] else None)
 
     def put(self, key: str, entry: Entry) -> None:
         """Keep what was made."""
-        content = entry.picture or b""
-        head = {
-            "known": entry.known,
-            "has_picture": entry.picture is not None,
-            "sha256": hashlib.sha256(content).hexdigest(),
-        }
-        write_bytes(self._path(key), json.dumps(head).encode() + b"\n" + content)
+        head = json.dumps({"known": entry.known, "has_picture": entry.picture is not None})
+        content = head.encode() + b"\n" + (entry.picture or b"")
+        checksum = hashlib.sha256(content).hexdigest()
+        write_bytes(self._path(key), checksum.encode() + b"\n" + content)
 
     def keep_only(self, keys: Iterable[str]) -> None:
         """Remove entries that a run did not use: the cache is no larger than its pictures."""

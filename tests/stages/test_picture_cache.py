@@ -85,5 +85,10 @@ def test_it_keeps_what_the_last_run_used(project):
     made = picture_cache.PictureCache.of("s", "", [])
     made.put("ab1", picture_cache.Entry({"x": 1}, b"png\nof two lines"))
     assert made.get("ab1") == picture_cache.Entry({"x": 1}, b"png\nof two lines")
+    file = next(path for path in picture_cache.FOLDER.rglob("ab1"))
+    whole = file.read_bytes()
+    for damaged in (whole.replace(b'"x": 1', b'"x": 2'), b"[]\n", b"{}", b"", whole[:-1]):
+        file.write_bytes(damaged)
+        assert made.get("ab1") is None
     made.keep_only([])
     assert made.get("ab1") is None
