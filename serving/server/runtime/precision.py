@@ -88,8 +88,8 @@ def choose(
         lines = done.stdout.splitlines() if done.returncode == 0 else []
         found = Comparison(**json.loads(lines[-1])) if lines else None
         why = "" if lines else (done.stderr.strip().splitlines() or ["it crashed"])[-1]
-    except subprocess.TimeoutExpired:
-        found, why = None, f"the comparison took over {TIMEOUT:.0f} s"
+    except (OSError, ValueError, TypeError, subprocess.TimeoutExpired) as error:
+        found, why = None, str(error)
     if found is not None:
         why = (
             f"{found.examples} examples, {found.agreement:.1%} alike, difference at most "
