@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from celflow.errors import UserError
 from celflow.names import shown
+from cli import picture_files
 from cli.drawn_files import DrawnFiles, state_of
 from cli.moving import draw as frame_by_frame
 from cli.moving.files import open_moving
@@ -56,7 +57,7 @@ class Artist:
                 reason = error.strerror or str(error)
                 raise UserError(f"{shown(target)} can't be written: {reason}") from None
             return (time.perf_counter() - begun) * 1000
-        photo = full_size.read(source)
+        photo = picture_files.read(source, full_size.from_bytes)
         answer = self._ask(photo, self.version)
         png = photo.finished(_png(answer), self.keep_exif)
         drawn.write(target, png, source, self.how(target))

@@ -1,16 +1,18 @@
 """What commands share that send picture files to models: their arguments, and reading files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from celflow.errors import UserError
 from celflow.names import shown
 from serving.labels import LABELS
+
+Taken = TypeVar("Taken")
 
 VersionOption = Annotated[
     str | None,
@@ -62,17 +64,16 @@ def find(paths: list[Path], more: tuple[str, ...] = ()) -> list[Found]:
     return found
 
 
-def read(file: Path) -> bytes:
-    """A picture file's bytes in a format that the model server takes.
+def read(file: Path, take: Callable[[bytes], Taken]) -> Taken:
+    """What `take` makes of a picture file's bytes.
 
     Raises:
         UserError: the file can't be read, or is no picture.
     """
     from celflow.images import BadImage
-    from serving.client.pictures import sendable
 
     try:
-        return sendable(file.read_bytes())
+        return take(file.read_bytes())
     except OSError as error:
         raise UserError(error.strerror or str(error)) from None
     except BadImage as error:

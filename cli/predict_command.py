@@ -34,6 +34,7 @@ def predict(
     """
     from serving.client import Client, ModelNotFound, ServerDown
     from serving.client.in_flight import map_in_flight
+    from serving.client.pictures import sendable
 
     found = picture_files.find(files)
     chosen = picture_files.version_or_label(version)
@@ -43,7 +44,7 @@ def predict(
         def ask(one: picture_files.Found) -> list[dict[str, Any]] | UserError:
             """What --json prints about a file, or why it can't be used."""
             try:
-                data = picture_files.read(one.path)
+                data = picture_files.read(one.path, sendable)
                 asked: list[tuple[str, bytes | None]] = [(str(one.path), data)]
                 with picture_files.refusals_explained(data):
                     if of_faces:

@@ -2,13 +2,11 @@
 
 import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from celflow.errors import UserError
-from celflow.images import BadImage, encode_png
+from celflow.images import encode_png
 from serving.client.pictures import USER_FORMATS, open_picture
 
 MAX_SENT_PIXELS = 4 << 20  # that the image models draw; larger pictures are drawn in as many
@@ -55,20 +53,6 @@ class Photo:
         exif = self.exif.tobytes() if keep_exif and len(self.exif) else None
         drawing.save(buffer, "PNG", compress_level=1, **({"exif": exif} if exif else {}))
         return buffer.getvalue()
-
-
-def read(file: Path) -> Photo:
-    """A picture file.
-
-    Raises:
-        UserError: the file can't be read, or is no picture.
-    """
-    try:
-        return from_bytes(file.read_bytes())
-    except OSError as error:
-        raise UserError(error.strerror or str(error)) from None
-    except BadImage as error:
-        raise UserError(str(error)) from None
 
 
 def from_bytes(data: bytes) -> Photo:
