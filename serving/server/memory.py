@@ -29,7 +29,8 @@ def start() -> None:
 def _trim_for_good(trim: "ctypes._CFunctionType") -> None:
     while True:
         _wanted.wait()
-        time.sleep(0.1)  # what the request that asked for it refers to is freed then, too
         _wanted.clear()
+        time.sleep(0.1)  # what the request that asked for it refers to is freed then, too,
         trim(0)
         time.sleep(PAUSE_SECONDS)
+        trim(0)  # and now on a machine that was busy

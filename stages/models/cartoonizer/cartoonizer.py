@@ -50,6 +50,7 @@ class Cartoonizer(ImageToImage[CartoonizerConfig]):
         """Train on the photos and drawings of train; with 0 steps the model is what `init` says."""
         config, seed = self.config, self.params.seed
         keras.utils.set_random_seed(seed)
+        tf.config.experimental.enable_op_determinism()
         features = Features(config.features)
         print(f"content and structure are compared by {features.name}", flush=True)
         pictures = [
