@@ -1,6 +1,6 @@
 """The wheel has one top-level package: every other room lies below celflow/_rooms.
 
-celflow/_rooms.py finds them. Installed as editable, the rooms stay what they are.
+celflow/rooms.py finds them. Installed as editable, the rooms stay what they are.
 """
 
 import sys

@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from celflow.errors import UserError
 from celflow.names import as_text, shown
 from cli import output
 from cli.options import AsJson
 
 if TYPE_CHECKING:
     from celflow.registry import RegisteredVersion
-
-MODEL = "character_embedding"
 
 BaseVersion = Annotated[
     int | None,
@@ -36,10 +33,9 @@ def enroll(
     The result is a new version of character_embedding, registered as challenger. To add several
     characters, pass the number of the new version as --version the next time.
     """
-    from celflow import params
-    from promotion import enroll
+    from promotion import mlops
 
-    made, left_out = enroll.enroll(name, folder, _base(version), params.load())
+    made, left_out = mlops.enroll(name, folder, version)
     if not as_json:
         output.print_left_out([shown(line) for line in left_out])
     _report(made, f"{made.tags['faces']} faces of {name}", as_json, left_out)
@@ -54,20 +50,9 @@ def forget(
 
     The result is a new version of character_embedding, registered as challenger.
     """
-    from promotion import enroll
+    from promotion import mlops
 
-    _report(enroll.forget(name, _base(version)), f"without {name}", as_json)
-
-
-def _base(version: int | None) -> "RegisteredVersion":
-    from celflow import registry
-
-    if version is not None:
-        return registry.get(MODEL, version)
-    champion = registry.with_alias(MODEL, registry.CHAMPION)
-    if champion is None:
-        raise UserError(f"the registry has no champion of {MODEL}: run `dvc repro`")
-    return champion
+    _report(mlops.forget(name, version), f"without {name}", as_json)
 
 
 def _report(
@@ -76,11 +61,12 @@ def _report(
     if as_json:
         output.print_json(
             {
-                "model": MODEL, "version": version.version, "aliases": list(version.aliases),
-                "change": change, "left_out": [as_text(line) for line in left_out],
+                "model": version.model, "version": version.version,
+                "aliases": list(version.aliases), "change": change,
+                "left_out": [as_text(line) for line in left_out],
             }
         )  # fmt: skip
         return
     aliases = ", ".join(version.aliases) or "no alias"
-    print(f"{MODEL} version {version.version}, {change} ({aliases})")
-    print(f"next: celflow promote {MODEL} {version.version}")
+    print(f"{version.model} version {version.version}, {change} ({aliases})")
+    print(f"next: celflow promote {version.model} {version.version}")

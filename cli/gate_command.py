@@ -6,7 +6,7 @@ import typer
 
 from cli import output
 from cli.options import AsJson
-from cli.registry_commands import Model, Number
+from cli.registry_commands import Model, Number, print_verdict
 
 
 def gate(model: Model, version: Number, as_json: AsJson = False) -> None:
@@ -14,15 +14,12 @@ def gate(model: Model, version: Number, as_json: AsJson = False) -> None:
 
     The exit code is 1 where it does not pass.
     """
-    from celflow import params, registry
-    from promotion import gate
+    from promotion import mlops
 
-    candidate = registry.get(model, version)
-    champion = registry.with_alias(model, registry.CHAMPION)
-    verdict = gate.compare(champion, candidate, params.load())
+    verdict = mlops.gate(model, version)
     if as_json:
         output.print_json({"model": model, "version": version, **asdict(verdict)})
     else:
-        print(f"gate: {'passed' if verdict.passed else 'failed'}: {verdict.reason}")
+        print_verdict(verdict)
     if not verdict.passed:
         raise typer.Exit(1)

@@ -11,8 +11,9 @@ from cli.options import SERVER, AsJson, Server
 from serving.labels import LABELS
 
 if TYPE_CHECKING:
-    from celflow.registry import RegisteredVersion
     from promotion.deploy import Deployed
+    from promotion.gate import Verdict
+    from promotion.mlops import Moved
 
 Model = Annotated[str, typer.Argument(help="A registered model, such as xception.")]
 Number = Annotated[int, typer.Argument(help="The version's number, from `celflow models`.")]
@@ -36,9 +37,10 @@ def models(as_json: AsJson = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from celflow import params, registry
+    from celflow import params
+    from promotion import mlops
 
-    versions = registry.versions()
+    versions = mlops.models()
     if not versions:
         raise UserError("the registry has no models: run `dvc repro` or `celflow register`")
     gate = params.load().registry.gate
@@ -94,51 +96,36 @@ def promote(
     A champion has to pass the gate: it is tried in a server of its own and, on the test pictures,
     must be better than the present champion, or shown to be no worse by more than the margin.
     """
-    from celflow import params, registry
-    from promotion import gate
+    from promotion import mlops
 
-    candidate = registry.get(model, version)
-    why: dict[str, Any] = {"reason": reason}
-    if to is Alias.champion:
-        champion = registry.with_alias(model, registry.CHAMPION)
-        verdict = gate.compare(champion, candidate, params.load(), margin)
-        forced = not verdict.passed and force
-        gate.record(candidate, verdict, forced)
+    def judged(verdict: "Verdict") -> None:
         if not as_json:
-            print(f"gate: {'passed' if verdict.passed else 'failed'}: {verdict.reason}")
-        if not verdict.passed and not force:
-            said = f" ({verdict.reason})" if as_json else ""
-            raise UserError(
-                f"{model} version {version} does not pass the gate{said}: test it on more "
-                "pictures, allow more with --margin, or overrule it with --force"
-            )
-        why |= {"gate": verdict.reason, "forced": forced}
-        if champion is not None:
-            why["compared"] = champion.version
-    _promote(candidate, to.value, server, as_json, **why)
+            print_verdict(verdict)
+
+    moved = mlops.promote(
+        model, version, to.value, force=force, margin=margin, reason=reason, server=server,
+        judged=judged,
+    )  # fmt: skip
+    _report(moved, server, as_json, reason)
 
 
 def rollback(
     model: Model, reason: Reason = "", as_json: AsJson = False, server: Server = SERVER
 ) -> None:
     """Make the champion before the present one champion again; once more, and the one before it."""
-    from celflow import registry
-    from promotion import deploy
+    from promotion import mlops
 
-    version, gone = deploy.before_champion(model)
-    if gone and not as_json:
-        print(f"deleted in MLflow, and skipped: version {', '.join(map(str, gone))}")
-    why = {"kind": "rollback", "reason": reason}
-    _promote(version, registry.CHAMPION, server, as_json, **why)
+    moved = mlops.rollback(model, reason=reason, server=server)
+    if moved.skipped and not as_json:
+        print(f"deleted in MLflow, and skipped: version {', '.join(map(str, moved.skipped))}")
+    _report(moved, server, as_json, reason)
 
 
 def deploy(as_json: AsJson = False, server: Server = SERVER) -> None:
     """Write served/ from the registry, and wait until a running server answers with it."""
-    from promotion import deploy
-    from serving.client import Client
+    from promotion import mlops
 
-    with Client(server) as client:
-        deployed = deploy.deploy(client)
+    deployed = mlops.deploy(server=server)
     if as_json:
         return _print_deployed(deployed, server)
     for model, aliases in sorted(deployed.aliases.items()):
@@ -146,23 +133,22 @@ def deploy(as_json: AsJson = False, server: Server = SERVER) -> None:
     _report_rest(deployed, server)
 
 
-def _promote(
-    version: "RegisteredVersion", alias: str, server: str, as_json: bool, **why: Any
-) -> None:
-    from promotion import deploy
-    from serving.client import Client
+def print_verdict(verdict: "Verdict") -> None:
+    """What the gate says, in a line."""
+    print(f"gate: {'passed' if verdict.passed else 'failed'}: {verdict.reason}", flush=True)
 
-    with Client(server) as client:
-        if not as_json:
-            print(f"{version.model}: version {version.version} to {alias} ...", flush=True)
-        deployed = deploy.promote(client, version, alias, **why)
+
+def _report(moved: "Moved", server: str, as_json: bool, reason: str) -> None:
+    model, number, alias = moved.version.model, moved.version.version, moved.alias
     if as_json:
-        return _print_deployed(
-            deployed, server, model=version.model, version=version.version, alias=alias, **why
-        )
-    if deployed.confirmed:
-        print(f"{server} answers {version.model}:{LABELS[alias]} with version {version.version}")
-    _report_rest(deployed, server)
+        more = {"model": model, "version": number, "alias": alias, "reason": reason}
+        if moved.verdict is not None:
+            more |= {"gate": moved.verdict.reason, "forced": not moved.verdict.passed}
+        return _print_deployed(moved.deployed, server, **more)
+    print(f"{model}: version {number} is {alias}")
+    if moved.deployed.confirmed:
+        print(f"{server} answers {model}:{LABELS[alias]} with version {number}")
+    _report_rest(moved.deployed, server)
 
 
 def _report_rest(deployed: "Deployed", server: str) -> None:

@@ -15,11 +15,9 @@ def status(as_json: AsJson = False, server: Server = SERVER) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from promotion import status
-    from serving.client import Client
+    from promotion import mlops
 
-    with Client(server) as client:
-        lines = status.compare(client)
+    lines = mlops.status(server=server)
     if as_json:
         return print_json([asdict(line) for line in lines])
     table = Table(

@@ -1,17 +1,16 @@
 """`celflow replay`, `shadow`, `guard`: versions on what users really ask."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from celflow.errors import UserError
 from cli.options import SERVER, Server
 from cli.registry_commands import Model
 
 if TYPE_CHECKING:
+    from celflow.registry import RegisteredVersion
     from promotion.replay import Comparison
 
 Keep = Annotated[
@@ -30,17 +29,9 @@ def replay(
     server: Server = SERVER,
 ) -> None:
     """Ask a version all that a request log says others were asked, and compare the answers."""
-    from promotion import replay, traffic
-    from serving.client import Client
+    from promotion import mlops
 
-    asked = [one for one in traffic.in_log(log, model) if one.answer.version != version]
-    if not asked:
-        raise UserError(
-            f"{log} has no picture that another version of {model} was asked: a server writes it "
-            "with logging_config, or while `celflow shadow` runs"
-        )
-    with Client(server) as client:
-        _report(replay.replay(client, model, version, asked, keep), keep / model)
+    _report(mlops.replay(model, log, version, keep=keep, server=server), keep / model)
 
 
 def shadow(
@@ -52,50 +43,34 @@ def shadow(
     server: Server = SERVER,
 ) -> None:
     """Mirror what users ask of the champion to another version; they see nothing of it."""
-    from promotion import shadow
-    from promotion.replay import Comparison
-    from serving.client import Client
-    from serving.labels import LABELS
+    from promotion import mlops
 
-    version = int(to) if to.isdecimal() else LABELS.get(to, to)
-    comparison = Comparison()
-    with Client(server) as client, shadow.request_log(client, model, share) as log:
-        print(f"mirroring {share:.0%} of {model} to {to}; Ctrl-C ends it")
-        try:
-            shadow.mirror(client, model, version, log, comparison, _after(requests), keep)
-        except KeyboardInterrupt:
-            print()
-        _report(comparison, keep / model)
+    def started() -> None:
+        print(f"mirroring {share:.0%} of {model} to {to}; Ctrl-C ends it", flush=True)
+
+    comparison = mlops.shadow(
+        model, int(to) if to.isdecimal() else to, requests=requests, share=share, keep=keep,
+        server=server, started=started,
+    )  # fmt: skip
+    _report(comparison, keep / model)
 
 
 def guard(
     model: Model, share: Share = 1.0, requests: Requests = 0, server: Server = SERVER
 ) -> None:
     """Watch the champion; roll back by itself when its answers break down."""
-    from celflow import registry
-    from promotion import deploy, shadow
-    from serving.client import Client
+    from promotion import mlops
 
-    before, _ = deploy.before_champion(model)
-    with Client(server) as client:
-        with shadow.request_log(client, model, share) as log:
-            print(f"watching {model}, beside version {before.version}; Ctrl-C ends it", flush=True)
-            try:
-                why = shadow.watch(client, model, before.version, log, _after(requests))
-            except KeyboardInterrupt:
-                return
-        if why is None:
-            print("nothing broke down")
-            return
-        why_not = f"celflow guard: {why}"
-        deploy.promote(client, before, registry.CHAMPION, kind="rollback", reason=why_not)
-        print(f"{time.strftime('%H:%M:%S')} rolled back to version {before.version}: {why}")
-        raise typer.Exit(1)
+    def started(before: "RegisteredVersion") -> None:
+        print(f"watching {model}, beside version {before.version}; Ctrl-C ends it", flush=True)
 
-
-def _after(requests: int) -> Callable[[int], bool]:
-    """Whether so many pictures are enough."""
-    return lambda asked: bool(requests) and asked >= requests
+    ended = mlops.guard(model, requests=requests, share=share, server=server, started=started)
+    if ended is None:
+        print("nothing broke down")
+        return
+    before, why = ended
+    print(f"{time.strftime('%H:%M:%S')} rolled back to version {before.version}: {why}")
+    raise typer.Exit(1)
 
 
 def _report(comparison: "Comparison", folder: Path) -> None:

@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 
 def show(model: Model, version: Number, as_json: AsJson = False) -> None:
     """Show all that is known of a version: parameters, metrics, lineage, gate, changes."""
-    from celflow import registry
-    from promotion import versions
+    from promotion import mlops
 
-    described = versions.describe(registry.get(model, version))
+    described = mlops.show(model, version)
     if as_json:
         return print_json(described)
     created = datetime.fromtimestamp(described["created"])
@@ -43,10 +42,9 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Show how two versions differ: parameters, pictures, metrics."""
-    from celflow import registry
-    from promotion import versions
+    from promotion import mlops
 
-    found = versions.difference(registry.get(model, old), registry.get(model, new))
+    found = mlops.diff(model, old, new)
     if as_json:
         return print_json(found)
     print("parameters" if found["parameters"] else "parameters: the same")
@@ -76,21 +74,20 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """Show who promoted which version when and why, or which was champion at a time."""
-    from celflow import changes, registry
+    from promotion import mlops
 
-    registry.models()
-    found = registry.history(model)
     if at is not None:
         when = _utc(at)
-        champion = changes.champion_at(found, when)
+        champion = mlops.champion_at(model, when)
+        text = when.isoformat(timespec="milliseconds")
         if as_json:
-            return print_json({"model": model, "at": when, "champion": champion})
-        print(f"{model} at {when}: " + (f"version {champion}" if champion else "not known"))
+            return print_json({"model": model, "at": text, "champion": champion})
+        print(f"{model} at {text}: " + (f"version {champion}" if champion else "not known"))
         return
+    found = mlops.history(model)
     if as_json:
         return print_json([asdict(change) for change in found])
     if not found:
-        registry.get(model, 1)  # says so where there is no such model
         print(f"{model}: no change was written down yet")
     for change in found:
         print(_line(change))
@@ -101,10 +98,9 @@ def verify(model: Model, version: Number, as_json: AsJson = False) -> None:
 
     Its commit, parameters and data are taken; exit code 1 unless it is the same.
     """
-    from celflow import params, registry
-    from promotion import verify
+    from promotion import mlops
 
-    found = verify.verify(registry.get(model, version), params.load())
+    found = mlops.verify(model, version)
     if as_json:
         print_json({"model": model, "version": version, **asdict(found)})
     else:
@@ -122,13 +118,13 @@ def _line(change: "Change") -> str:
     return f"{change.when[:19]}Z {change.who} {change.kind}: {moved}{words and f' ({words})'}"
 
 
-def _utc(text: str) -> str:
-    """A time as the history has it. Raises UserError."""
+def _utc(text: str) -> datetime:
+    """A time that a user wrote, in UTC. Raises UserError."""
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
         raise UserError(f"no time: '{text}' (write 2026-01-31T18:00, or with +00:00)") from None
-    return when.astimezone(timezone.utc).isoformat(timespec="milliseconds")
+    return when.astimezone(timezone.utc)
 
 
 def _metric(values: Any) -> str:

@@ -98,6 +98,11 @@ def test_the_wheel_has_one_name(site):
     assert names - {"bin"} == {"celflow"}
 
 
+def test_the_python_api_is_in_the_wheel(place):
+    said = place.run(sys.executable, "-c", "from celflow import mlops; mlops.models()", code=1)
+    assert said.splitlines()[-1].endswith("no params.yaml here: run from the project's folder")
+
+
 FLOW = """
 from mlflow.deployments import get_deploy_client
 client = get_deploy_client("tfserving")

@@ -82,7 +82,7 @@ def test_models_are_not_cut(deployed, monkeypatch, width):
 def test_rollback_says_where_it_goes(deployed):
     promote("colours", 2)
     printed = celflow("rollback", "colours", "--reason", "it is worse", *NOBODY)
-    assert "colours: version 1 to champion" in printed
+    assert "colours: version 1 is champion" in printed
     with pytest.raises(
         UserError, match="colours had no champion before this one: there is nothing"
     ):

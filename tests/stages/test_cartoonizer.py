@@ -180,7 +180,8 @@ def test_what_was_killed_goes_on_where_it_stopped(ready, monkeypatch):
             fit(load(), "again")
     again, resumed = fit(load(), "again")
     assert resumed == curve
-    assert all(np.array_equal(a, b) for a, b in zip(whole, again, strict=True))
+    for one, other in zip(whole, again, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_without_steps_it_stays_as_it_begins(ready):
