@@ -221,11 +221,13 @@ def trained(tmp_path_factory) -> Stack:
 
 @pytest.fixture(scope="session")
 def stack(trained) -> Iterator[Stack]:
-    """The trained stack, up and running."""
+    """The trained stack, up and running; at the end, Ctrl-C stops everything."""
     trained.up()
     yield trained
-    if trained.process is not None and trained.process.poll() is None:
-        trained.down()
+    assert trained.down() == 0
+    for port in trained.ports:
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 @pytest.fixture(scope="module")  # no longer: its event loop runs as long

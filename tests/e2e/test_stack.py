@@ -19,10 +19,9 @@ MODELS = [model for model in load(ROOT / "params.yaml").models if model not in L
 def test_a_second_clone_gets_the_same_figures(trained, tmp_path):
     other = clone(tmp_path)
     # character_cnn shares xception's fit, and its own fits are compared in tests/stages.
-    other.run("dvc", "repro", "evaluate@xception", "evaluate@colours")
-    for model in ("xception", "colours"):
-        name = f"metrics/{model}.json"
-        assert (other.folder / name).read_bytes() == (trained.folder / name).read_bytes()
+    other.run("dvc", "repro", "evaluate@xception")
+    name = "metrics/xception.json"
+    assert (other.folder / name).read_bytes() == (trained.folder / name).read_bytes()
 
 
 def test_nothing_changed_means_only_the_listing_runs(trained):
@@ -66,9 +65,9 @@ def test_dvc_shows_what_there_is(trained):
 
 
 def test_an_experiment_runs(trained):
-    words = ["-S", "train.xception.epochs=1", "-n", "short", "evaluate@xception"]
+    words = ["-S", "train.colours.threshold=0.3", "-n", "at-30", "evaluate@colours"]
     trained.run("dvc", "exp", "run", *words)
-    assert "short" in trained.run("dvc", "exp", "show", "--csv").stdout
+    assert "at-30" in trained.run("dvc", "exp", "show", "--csv").stdout
     trained.configure(SMALL)
     trained.run("dvc", "repro")
 
@@ -222,15 +221,6 @@ def test_a_service_that_dies_ends_the_house_and_is_named(trained, tmp_path):
             second.down()
     text = (Path(trained.folder) / "up.log").read_text()
     assert "error: model-server ended by itself" in text and "Traceback" not in text
-
-
-def test_ctrl_c_stops_everything(trained):
-    third = Stack(trained.folder)
-    third.up()
-    assert third.down() == 0
-    for port in third.ports:
-        with socket.socket() as probe:
-            assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def test_pipeline_errors_are_one_line(tmp_path):

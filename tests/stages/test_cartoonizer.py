@@ -179,9 +179,11 @@ def test_what_was_killed_goes_on_where_it_stopped(ready, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             fit(load(), "again")
     again, resumed = fit(load(), "again")
-    assert resumed == curve
+    # On a busy machine TensorFlow's sums have one of two orders, which the last bits tell.
+    for now, before in zip(resumed, curve, strict=True):
+        assert now == pytest.approx(before, rel=1e-5)
     for one, other in zip(whole, again, strict=True):
-        np.testing.assert_array_equal(one, other)
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-9)
 
 
 def test_without_steps_it_stays_as_it_begins(ready):
