@@ -53,6 +53,6 @@ clean: ## Remove what the pipeline and the servers made; the installed environme
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \
 		|| { echo "celflow needs Python 3.10, 3.11 or 3.12: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-compile --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 	touch $@

@@ -10,7 +10,7 @@ import pytest
 
 from celflow.params import load
 
-from .conftest import LEFT_OUT, ROOT, SMALL, Stack, clone, fetch
+from .conftest import LEFT_OUT, ROOT, SMALL, Project, Stack, clone, fetch
 
 pytestmark = pytest.mark.slow
 MODELS = [model for model in load(ROOT / "params.yaml").models if model not in LEFT_OUT]
@@ -22,6 +22,24 @@ def test_a_second_clone_gets_the_same_figures(trained, tmp_path):
     other.run("dvc", "repro", "evaluate@xception")
     name = "metrics/xception.json"
     assert (other.folder / name).read_bytes() == (trained.folder / name).read_bytes()
+
+
+def test_what_was_pushed_is_pulled_elsewhere_and_nothing_runs_again(trained, tmp_path):
+    remote, other = tmp_path / "remote", Project(tmp_path / "other")
+    other.folder.mkdir()
+    # All that a commit of this moment would hold, which leaves the stack's repository as it is.
+    commit = f"export GIT_INDEX_FILE={tmp_path}/index; git add -A; git archive $(git write-tree)"
+    trained.run("sh", "-c", f"{commit} | tar -x -C {other.folder}")
+    other.run("git", "init", "-q")
+    for project, words in ((trained, ("push",)), (other, ("pull",))):
+        project.run("dvc", "remote", "add", "--local", "--default", "team", remote)
+        project.run("dvc", *words)
+    done = other.run("dvc", "repro").stdout
+    assert re.findall("Running stage '(.*)'", done) == ["raw"]
+    for model in MODELS:
+        name = f"metrics/{model}.json"
+        assert (other.folder / name).read_bytes() == (trained.folder / name).read_bytes()
+    assert "xception: version 1 (new; champion)" in other.run("celflow", "register").stdout
 
 
 def test_nothing_changed_means_only_the_listing_runs(trained):

@@ -44,8 +44,13 @@ def make_tiny(
     folder: Path, saved: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> TinyProject:
     shutil.copyfile(store / "mlflow.db", folder / "mlflow.db")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return bare(folder, saved, monkeypatch)
+
+
+def bare(folder: Path, saved: Path, monkeypatch: pytest.MonkeyPatch) -> TinyProject:
+    """A project without a store of its own."""
     shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
     shutil.copytree(ROOT / "celflow", folder / "celflow")  # goes into the registry as code
     monkeypatch.chdir(folder)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return TinyProject(folder, saved)

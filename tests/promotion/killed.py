@@ -19,10 +19,17 @@ CONTEXT.set_forkserver_preload(
 )  # fmt: skip
 
 
-def celflow(folder: str, words: list[str], log: str, kill_at: int | None) -> None:
-    """In a process of its own: `celflow WORDS`; see `kill_before`."""
+def celflow(
+    folder: str, words: list[str], log: str, kill_at: int | None, mlflow: str | None
+) -> None:
+    """In a process of its own: `celflow WORDS`; see `kill_before`.
+
+    mlflow: MLFLOW_TRACKING_URI.
+    """
     os.chdir(folder)
     os.environ.pop("MLFLOW_TRACKING_URI", None)
+    if mlflow:
+        os.environ["MLFLOW_TRACKING_URI"] = mlflow
     with Path(log).open("w", buffering=1) as out:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)

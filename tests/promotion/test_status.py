@@ -142,6 +142,12 @@ def test_a_promotion_that_the_gate_did_not_compare_with(deployed):
 @pytest.fixture
 def pulled(tiny, saved) -> TinyProject:
     """What `dvc pull` brings, for one model, and an empty registry."""
+    pull(saved)
+    return tiny
+
+
+def pull(saved: Path) -> None:
+    """Into this folder."""
     card = {"model": "colours", "task": "cartoon_or_photo", "labels": ["cartoon", "photo"]}
     for name, content in {
         "exports/colours/card.json": {**card, "content": digest(saved / "b0")},
@@ -155,7 +161,6 @@ def pulled(tiny, saved) -> TinyProject:
     rows = [("data/x.png", "photo", "test", "", "")]
     table = pd.DataFrame(rows, columns=manifest.COLUMNS)
     table.to_csv("data/split/cartoon_or_photo.csv", index=False)
-    return tiny
 
 
 def test_an_empty_registry_is_filled(pulled):

@@ -1,6 +1,7 @@
 """Tiny models in a small project, registered in MLflow, and celflow in processes of its own."""
 
 import json
+import os
 import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -56,8 +57,10 @@ class TinyProject:
     def start(self, *words: object, kill_at: int | None = None, log: str = "log") -> BaseProcess:
         """Run `celflow WORDS`; kill_at: which of its writes does not happen, kill -9 instead."""
         arguments = [str(word) for word in words]
+        mlflow = os.environ.get("MLFLOW_TRACKING_URI")
         process = CONTEXT.Process(
-            target=celflow, args=(str(self.folder), arguments, str(self.folder / log), kill_at)
+            target=celflow,
+            args=(str(self.folder), arguments, str(self.folder / log), kill_at, mlflow),
         )
         # Streamlit's tests leave a script as the main module, which the child would run.
         main = sys.modules["__main__"]
