@@ -134,7 +134,7 @@ def watch(
     A file counts as arrived when it has not changed for two seconds.
     """
     from serving.client import Client
-    from sorting.arrivals import arrivals
+    from sorting.arrivals import arrivals, until_ctrl_c
     from sorting.run import sort_files
     from sorting.sorter import Sorter
 
@@ -142,11 +142,12 @@ def watch(
     with Client(server, timeout=60, patience=PATIENCE) as client, Sorter(job.plan) as sorter:
         ask = job.asker(client)
         try:
-            if not as_json:
-                print(f"watching {shown(folder)}; Ctrl-C ends it", flush=True)
-            for files in arrivals(job.plan.folder, job.plan.out):
-                new = [file for file in files if not sorter.is_done(file)]
-                sort_files(sorter, new, _telling(ask) if not as_json else ask)
+            with until_ctrl_c() as pressed:
+                if not as_json:
+                    print(f"watching {shown(folder)}; Ctrl-C ends it", flush=True)
+                for files in arrivals(job.plan.folder, job.plan.out, pressed):
+                    new = [file for file in files if not sorter.is_done(file)]
+                    sort_files(sorter, new, _telling(ask) if not as_json else ask)
         except KeyboardInterrupt:
             pass
         finally:

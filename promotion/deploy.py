@@ -67,13 +67,13 @@ def deploy(client: Client) -> Deployed:
 
 
 def promote(
-    client: Client, version: registry.RegisteredVersion, alias: str, kind: str = "promote",
-    compared: int | None = None, reason: str = "", gate: str = "", forced: bool = False,
+    client: Client, version: registry.RegisteredVersion, alias: str, compared: int | None = None,
+    reason: str = "", gate: str = "", forced: bool = False,
 ) -> Deployed:  # fmt: skip
     """Make a version champion or challenger, on the server first, then in the registry.
 
-    No other model is touched. kind: promote or rollback. compared: the champion that the gate
-    compared with; it must be champion still, unless `forced`. reason, gate: for the history.
+    No other model is touched. compared: the champion that the gate compared with; it must be
+    champion still, unless `forced`. reason, gate: for the history.
 
     Raises:
         UserError: the server could not load it; then nothing has changed.
@@ -81,20 +81,47 @@ def promote(
     model = version.model
     with transition.holding(), transition.completed(client, model, sync):
         version = registry.get(model, version.version)
-        change = registry.plan(version, alias, kind, reason=reason, gate=gate, forced=forced)
+        change = registry.plan(version, alias, "promote", reason=reason, gate=gate, forced=forced)
         champion = change.before.get(registry.CHAMPION)
         if compared is not None and champion not in (compared, version.version) and not forced:
             raise UserError(
                 f"version {champion} has become champion of {model} since the gate compared with "
                 f"version {compared}: promote again"
             )
-        new = change.before.get(alias) != version.version
-        wanted = change.after if new else change.before
-        with transition.journal([model]):
-            deployed = serve(client, {model: wanted}, [(model, version.version)])
-            if new:
-                _commit(client, model, change)
-        return deployed
+        return _carry_out(client, model, change)
+
+
+def rollback(
+    client: Client, model: str, reason: str = "", watched: int | None = None
+) -> tuple[Deployed, registry.RegisteredVersion, list[int]]:
+    """Make the champion before the present one champion again.
+
+    watched: the champion that has to go; where another one has taken its place, nothing is done.
+    Also returns that version, and those between that are no longer there.
+
+    Raises:
+        UserError: there is none, or the server could not load it; then nothing has changed.
+    """
+    with transition.holding(), transition.completed(client, model, sync):
+        version, gone = before_champion(model)
+        change = registry.plan(version, registry.CHAMPION, "rollback", reason=reason)
+        champion = change.before.get(registry.CHAMPION)
+        if watched is not None and champion != watched:
+            raise UserError(
+                f"{model} is not rolled back: version {champion} has become champion in place of "
+                f"{watched}, which was watched"
+            )
+        return _carry_out(client, model, change), version, gone
+
+
+def _carry_out(client: Client, model: str, change: Change) -> Deployed:
+    new = change.before.get(change.alias) != change.version
+    wanted = change.after if new else change.before
+    with transition.journal([model]):
+        deployed = serve(client, {model: wanted}, [(model, change.version)])
+        if new:
+            _commit(client, model, change)
+    return deployed
 
 
 def _commit(client: Client, model: str, change: Change) -> None:

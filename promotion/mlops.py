@@ -117,11 +117,8 @@ def promote(
 
 def rollback(model: str, *, reason: str = "", server: str = SERVER) -> Moved:
     """Make the champion before the present one champion again; once more, and the one before it."""
-    version, gone = _deploy.before_champion(model)
     with Client(server) as client:
-        deployed = _deploy.promote(
-            client, version, registry.CHAMPION, kind="rollback", reason=reason
-        )
+        deployed, version, gone = _deploy.rollback(client, model, reason)
     return Moved(version, registry.CHAMPION, deployed, skipped=tuple(gone))
 
 
@@ -225,6 +222,7 @@ def guard(
     that version and why it is champion again; None: nothing broke down until the end.
     """
     before, _ = _deploy.before_champion(model)
+    champion = registry.aliases_of(model).get(registry.CHAMPION)
     with Client(server) as client:
         with _shadow.request_log(client, model, share) as log:
             started(before)
@@ -234,8 +232,7 @@ def guard(
                 return None
         if why is None:
             return None
-        words = f"celflow guard: {why}"
-        _deploy.promote(client, before, registry.CHAMPION, kind="rollback", reason=words)
+        _, before, _ = _deploy.rollback(client, model, f"celflow guard: {why}", watched=champion)
     return before, why
 
 

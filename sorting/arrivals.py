@@ -1,8 +1,12 @@
 """Files as they arrive in a folder."""
 
+import signal
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from watchfiles import Change, watch
 
@@ -13,15 +17,34 @@ _LOOK = 500  # milliseconds between two looks
 _UNFINISHED = (".part", ".crdownload", ".tmp", ".download", ".partial")  # of browsers
 
 
-def arrivals(folder: Path, out: Path) -> Iterator[list[Path]]:
-    """The files that are there, and from then on those that arrive or change; never ends.
+@contextmanager
+def until_ctrl_c() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, besides raising KeyboardInterrupt.
+
+    An exception that is raised in some library's callback gets lost; the event does not.
+    """
+    pressed = threading.Event()
+
+    def handle(*_: Any) -> None:
+        pressed.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def arrivals(folder: Path, out: Path, stop: threading.Event) -> Iterator[list[Path]]:
+    """The files that are there, and from then on those that arrive or change, until `stop` is set.
 
     folder, out: of the pictures and the piles, absolute.
     """
     started = time.time()
     changed: dict[Path, float] = {}  # path to the time of its last event
     events = watch(folder, step=100, rust_timeout=_LOOK, yield_on_timeout=True,
-                   watch_filter=None, raise_interrupt=True)  # fmt: skip
+                   watch_filter=None, raise_interrupt=True, stop_event=stop)  # fmt: skip
     first = True
     for batch in events:
         now = time.time()

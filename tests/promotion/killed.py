@@ -50,21 +50,29 @@ def celflow(
 
 
 def _command(words: list[str]) -> None:
-    """`celflow WORDS`; `move MODEL VERSION ADDRESS` is a promotion past the gate."""
+    """`celflow WORDS`, or one of two of our own.
+
+    `move MODEL VERSION ADDRESS [REASON]` is a promotion past the gate, `add MODEL KIND FOLDER`
+    registers what tiny.py has saved in FOLDER.
+    """
     from celflow import errors, registry
     from cli.main import main
     from promotion import deploy
     from serving.client import Client
 
-    if words[0] != "move":
-        return main()
-    _, model, number, address = words
-
-    def move() -> None:
+    def move(model: str, number: str, address: str, reason: str = "") -> None:
+        version = registry.get(model, int(number))
         with Client(address) as client:
-            deploy.promote(client, registry.get(model, int(number)), "champion", forced=True)
+            deploy.promote(client, version, "champion", reason=reason, forced=True)
 
-    errors.run(move)
+    def add(model: str, kind: str, saved: str) -> None:
+        from .tiny import TinyProject
+
+        print(TinyProject(Path.cwd(), Path(saved)).register(model, kind).version)
+
+    if words[0] not in ("move", "add"):
+        return main()
+    errors.run(lambda: {"move": move, "add": add}[words[0]](*words[1:]))
 
 
 def kill_before(number: int) -> None:

@@ -1,0 +1,19 @@
+"""Watching a folder ends by Ctrl-C."""
+
+import os
+import signal
+import time
+
+from sorting.arrivals import arrivals, until_ctrl_c
+
+
+def test_ctrl_c_ends_it_though_its_exception_was_lost(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    with until_ctrl_c() as pressed:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+        except KeyboardInterrupt:
+            pass  # as a library's callback would have it
+        assert list(arrivals(tmp_path, tmp_path / "out", pressed)) == []
+    assert signal.getsignal(signal.SIGINT) is before
