@@ -21,9 +21,13 @@ _UNFINISHED = (".part", ".crdownload", ".tmp", ".download", ".partial")  # of br
 def until_ctrl_c() -> Iterator[threading.Event]:
     """An event that Ctrl-C sets, besides raising KeyboardInterrupt.
 
-    An exception that is raised in some library's callback gets lost; the event does not.
+    An exception that is raised in some library's callback gets lost; the event does not. Where
+    Ctrl-C is ignored, as in a shell's job in the background, it stays so.
     """
     pressed = threading.Event()
+    if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
+        yield pressed
+        return
 
     def handle(*_: Any) -> None:
         pressed.set()

@@ -5,6 +5,7 @@ threads with pictures of 35 megapixels kept 300 MB, after some version changes a
 """
 
 import ctypes
+import gc
 import threading
 import time
 
@@ -33,4 +34,5 @@ def _trim_for_good(trim: "ctypes._CFunctionType") -> None:
         time.sleep(0.1)  # what the request that asked for it refers to is freed then, too,
         trim(0)
         time.sleep(PAUSE_SECONDS)
+        gc.collect()  # an error and the frames that it names hold each other
         trim(0)  # and now on a machine that was busy

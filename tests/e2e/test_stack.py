@@ -18,7 +18,7 @@ MODELS = [model for model in load(ROOT / "params.yaml").models if model not in L
 
 def test_a_second_clone_gets_the_same_figures(trained, tmp_path):
     other = clone(tmp_path)
-    # character_cnn shares xception's fit, and its own fits are compared in tests/stages.
+    # Other networks share xception's fit, and their own fits are compared in tests/stages.
     other.run("dvc", "repro", "evaluate@xception")
     name = "metrics/xception.json"
     assert (other.folder / name).read_bytes() == (trained.folder / name).read_bytes()
@@ -155,7 +155,7 @@ def test_what_a_user_can_get_wrong_is_one_line(stack, tmp_path):
         (["predict", "xception", picture, "--server", "127.0.0.1:1"], "127.0.0.1:1"),
         (["promote", "xception", "99", *here], "has no version 99"),
         (["promote", "vgg", "1", *here], "no model 'vgg'"),
-        (["rollback", "character_cnn", *here], "nothing to roll back to"),
+        (["rollback", "character_embedding", *here], "nothing to roll back to"),
     ]:
         assert text in stack.fails("celflow", *words)
     stack.run("celflow", "promote", code=2)
@@ -190,37 +190,38 @@ def test_a_version_that_does_not_load_leaves_the_old_one(stack):
     """Break the stored files of a new version, then try to promote it."""
     code = (
         "from pathlib import Path; from celflow import registry as r; import shutil;"
-        "v = r.get('character_cnn', 1)\n"
+        "v = r.get('character_embedding', 1)\n"
         "with r.saved_model(v) as folder:\n"
         "    shutil.copytree(folder, 'broken')\n"
         "Path('broken/saved_model.pb').write_bytes(b'rubbish')\n"
         "from stages.models.common.saved_model import digest\n"
         "tags = dict(v.tags)\n"
         "broken = Path('broken')\n"
-        "new, made = r.register('character_cnn', v.run_id, broken, digest(broken), tags)\n"
+        "new, made = r.register('character_embedding', v.run_id, broken, digest(broken), tags)\n"
         "print(new.version)"
     )
     number = stack.run("python", "-c", code).stdout.split()[-1]
-    words = ["promote", "character_cnn", number, "--force", "--server", stack.server]
+    words = ["promote", "character_embedding", number, "--force", "--server", stack.server]
     error = stack.fails("celflow", *words)
-    assert f"character_cnn version {number} could not be loaded" in error
+    assert f"character_embedding version {number} could not be loaded" in error
     # Past the trial, too, nothing changes.
     words = [*words, "--to", "challenger"]
     assert "nothing has changed" in stack.fails("celflow", *words)
-    assert answered_by(stack, "character_cnn") == 1
+    assert answered_by(stack, "character_embedding") == 1
     # Registered it is, as challenger; that stops nobody else's promotion.
     done = stack.celflow("promote", "colours", 1, "--force")
     assert "left out" not in done.stdout
     assert "answers colours:stable with version 1" in done.stdout
-    assert f"left out: character_cnn version {number}" in stack.celflow("deploy").stdout
+    assert f"left out: character_embedding version {number}" in stack.celflow("deploy").stdout
     lines = stack.run("celflow", "models").stdout.splitlines()
-    assert ["character_cnn", number] in [line.split()[:2] for line in lines]
+    assert ["character_embedding", number] in [line.split()[:2] for line in lines]
     champion = (
-        "import celflow.registry as r; print(r.with_alias('character_cnn', 'champion').version)"
+        "from celflow.registry import with_alias as named;"
+        "print(named('character_embedding', 'champion').version)"
     )
     assert stack.run("python", "-c", champion).stdout.split()[-1] == "1"
     stack.run("python", "-c", f"import celflow.registry as r; r.connect().delete_model_version("
-              f"'character_cnn', '{number}')")  # fmt: skip
+              f"'character_embedding', '{number}')")  # fmt: skip
 
 
 def test_a_service_that_dies_ends_the_house_and_is_named(trained, tmp_path):
