@@ -16,6 +16,9 @@ from cli.services import Service, check_ports, responds, wait_until_ready, watch
 if TYPE_CHECKING:
     from serving.client import Client
 
+# MLflow opens in a mode for language models, unless an address says otherwise.
+TRAINING_PAGES = "/#/experiments?workflowType=machine_learning"
+
 
 def up(
     check: Annotated[
@@ -88,7 +91,7 @@ def _services(
              "--default-artifact-root", registry.default_artifacts(),
              "--host", host, "--port", str(mlflow_port), "--workers", "1"],
             # Its job runner starts more processes, for features that nothing here uses.
-            {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
             lambda: responds(f"http://{address}:{mlflow_port}/health"),
         )  # fmt: skip
         services.insert(0, mlflow)
@@ -105,6 +108,8 @@ def _print_addresses(address: str, ports: Mapping[str, int], models: Iterable[st
     tracking = f"http://{address}:{ports['--mlflow-port']}"
     if not registry.is_default():
         tracking = os.environ["MLFLOW_TRACKING_URI"]
+    if tracking.startswith("http"):
+        tracking = f"{tracking.rstrip('/')}{TRAINING_PAGES}"
     server = f"{address}:{ports['--grpc-port']}"
     config = load()
     tasks = {name: config.task(name) for name in config.models if name in models}

@@ -110,7 +110,10 @@ def _bring_pictures(split: Path, project: Path, clone: Path) -> None:
 
 
 def _run(model: str, clone: Path) -> None:
+    # Sums of another number of threads are others; `make repro` trains with one.
     environment: Mapping[str, str] = {
+        "OMP_NUM_THREADS": "1",
+        "TF_NUM_INTRAOP_THREADS": "1",
         **os.environ,
         "PYTHONPATH": str(clone),
         "MLFLOW_TRACKING_URI": f"sqlite:///{clone}/mlflow.db",

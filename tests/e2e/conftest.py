@@ -137,8 +137,8 @@ class Project:
 class Stack(Project):
     """A clone whose models are trained and whose services run.
 
-    colours and xception have a version 1, the champion, and a version 2, the challenger; by
-    version 2 of colours every picture is a photo.
+    colours has a version 1, the champion, and a version 2, the challenger, by which every picture
+    is a photo.
     """
 
     ports: list[int] = field(default_factory=lambda: free_ports(4))
@@ -211,8 +211,8 @@ def trained(tmp_path_factory) -> Stack:
     if hasattr(os, "sched_setaffinity"):  # this process has the most to do: all cores are its
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
     stack.run("make", "--old-file", ".venv/installed", "repro", "THREADS=1")
-    stack.configure({"train": {"colours": {"threshold": 1.0}, "xception": {"epochs": 2}}})
-    stack.run("dvc", "repro", "register@colours", "register@xception")
+    stack.configure({"train": {"colours": {"threshold": 1.0}}})
+    stack.run("dvc", "repro", "register@colours")
     stack.configure(SMALL | {"train": {**SMALL["train"], "colours": {"threshold": "tuned"}}})
     stack.run("dvc", "repro")
     return stack

@@ -139,6 +139,11 @@ def test_no_other_file_was_edited(project):
     ]  # fmt: skip
 
 
+def test_two_clones_split_the_same_pictures_alike(project, trained):
+    name = "data/split/cartoon_or_photo.csv"
+    assert (project.folder / name).read_bytes() == (trained.folder / name).read_bytes()
+
+
 def test_it_is_trained_measured_and_registered(project):
     assert "balanced_accuracy" in json.loads((project.folder / "metrics/tiny.json").read_text())
     assert (project.folder / "plots/test/negative/sheet.png").is_file()

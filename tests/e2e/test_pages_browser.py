@@ -129,3 +129,12 @@ def test_try_it_by_keys_only(stack, page):
     expect(page.locator(".st-key-cartoon-or-photo")).to_contain_text("says so")
     expect(page.get_by_text("Page not found")).to_have_count(0)
     check(page)
+
+
+def test_the_printed_address_of_mlflow_shows_training(stack, page):
+    printed = (stack.folder / "up.log").read_text()
+    address = re.search(r"http://\S+workflowType=machine_learning", printed)
+    assert address, printed
+    page.goto(address.group())
+    expect(page.get_by_role("link", name="Model registry")).to_be_visible()
+    expect(page.get_by_role("link", name="colours")).to_be_visible()
