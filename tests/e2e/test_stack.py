@@ -10,7 +10,7 @@ import pytest
 
 from celflow.params import load
 
-from .conftest import LEFT_OUT, ROOT, SMALL, Project, Stack, clone, fetch
+from .conftest import LEFT_OUT, ROOT, Project, Stack, clone, fetch
 
 pytestmark = pytest.mark.slow
 MODELS = [model for model in load(ROOT / "params.yaml").models if model not in LEFT_OUT]
@@ -84,7 +84,7 @@ def test_an_experiment_runs(trained):
     words = ["-S", "train.colours.threshold=0.3", "-n", "at-30", "evaluate@colours"]
     trained.run("dvc", "exp", "run", *words)
     assert "at-30" in trained.run("dvc", "exp", "show", "--csv").stdout
-    trained.configure(SMALL)
+    trained.configure({"train": {"colours": {"threshold": "tuned"}}})
     trained.run("dvc", "repro")
 
 
