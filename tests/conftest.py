@@ -23,7 +23,7 @@ if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
     worker = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
     workers = min(int(os.environ["PYTEST_XDIST_WORKER_COUNT"]), len(cores))
     os.sched_setaffinity(0, cores[worker % workers :: workers])
-# As with that, on any machine: sums of another number of threads are others.
+# So it is with one core; with more, sums of more threads would be others.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 # Two cores that are busy with TensorFlow say nothing about how long an example should take.
 settings.register_profile("celflow", deadline=None)

@@ -44,16 +44,8 @@ def postgres() -> Iterator[str]:
          "-c", "listen_addresses=127.0.0.1"], **quiet,
     )  # fmt: skip
     try:
-        create = [
-            binaries / "createdb",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(port),
-            "-U",
-            "mlflow",
-            "mlflow",
-        ]
+        where = ["-h", "127.0.0.1", "-p", str(port), "-U", "mlflow"]
+        create = [binaries / "createdb", *where, "mlflow"]
         until(lambda: subprocess.run(create, **quiet).returncode == 0, 60)
         yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/mlflow"
     finally:

@@ -24,7 +24,7 @@ from .conftest import make_tiny
 from .tiny import TinyProject
 
 pytestmark = pytest.mark.slow
-HISTORIES = int(environ.get("CELFLOW_TEST_HISTORIES", "2"))  # docs/promotion.md: 500
+HISTORIES = int(environ.get("CELFLOW_TEST_HISTORIES", "2"))  # 500 take an hour
 CLIENTS, COMMANDS = 4, 2
 NOBODY = "127.0.0.1:1"
 

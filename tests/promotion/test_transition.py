@@ -17,7 +17,7 @@ from ..serving.model_server import Server
 from .tiny import TinyProject
 
 pytestmark = pytest.mark.slow
-# Each takes two seconds; docs/promotion.md has the figures of 20.
+# Each takes two seconds.
 ROUNDS = int(environ.get("CELFLOW_TEST_ROUNDS", "4"))
 EVERY = 1 if ROUNDS >= 20 else 3  # of the writes
 
