@@ -28,6 +28,7 @@ from promotion.mlops import (  # noqa: E402
     rollback,
     shadow,
     show,
+    sign,
     status,
     verify,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "rollback",
     "shadow",
     "show",
+    "sign",
     "status",
     "verify",
 ]

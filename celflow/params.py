@@ -162,13 +162,14 @@ class GateConfig(Section):
 
 
 class RegistryConfig(Section):
-    """The gate between challenger and champion."""
+    """The gate between challenger and champion, and whose signature a version needs."""
 
     gate: GateConfig
     margin: Share
     max_recall_loss: Share
     max_latency: Annotated[float, Field(ge=1)]
     max_size: Annotated[float, Field(ge=1)]
+    public_key: UserPath | None
 
 
 class Params(Section):

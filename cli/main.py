@@ -69,6 +69,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "promote": registry_commands.promote,
     "rollback": registry_commands.rollback,
     "history": version_commands.history,
+    "sign": version_commands.sign,
     "verify": version_commands.verify,
     "status": status_command.status,
     "register": status_command.register,

@@ -1,7 +1,8 @@
-"""`celflow show`, `diff`, `history`, `verify`: what a version is and where it comes from."""
+"""`celflow show`, `diff`, `history`, `sign`, `verify`: what a version is, where it comes from."""
 
 from dataclasses import asdict
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -91,6 +92,18 @@ def history(
         print(f"{model}: no change was written down yet")
     for change in found:
         print(_line(change))
+
+
+def sign(
+    model: Model,
+    version: Number,
+    key: Annotated[Path, typer.Option(help="Your private key, a PEM file of an elliptic curve.")],
+) -> None:
+    """Sign a version, so that registry.public_key of params.yaml lets it be served."""
+    from promotion import mlops
+
+    mlops.sign(model, version, key)
+    print(f"{model} version {version} is signed with {key}")
 
 
 def verify(model: Model, version: Number, as_json: AsJson = False) -> None:

@@ -18,6 +18,7 @@ from promotion import deploy as _deploy
 from promotion import gate as _gate
 from promotion import replay as _replay
 from promotion import shadow as _shadow
+from promotion import signing as _signing
 from promotion import status as _status
 from promotion import traffic, versions
 from promotion import verify as _verify
@@ -146,6 +147,11 @@ def champion_at(model: str, when: datetime) -> int | None:
     """The version that was champion at a time (local, if it has no zone); None: not known."""
     text = when.astimezone(timezone.utc).isoformat(timespec="milliseconds")
     return changes.champion_at(history(model), text)
+
+
+def sign(model: str, version: int, private_key: Path) -> None:
+    """Sign a version with a PEM key of one's own; see `registry.public_key` of params.yaml."""
+    _signing.sign(registry.get(model, version), private_key)
 
 
 def verify(model: str, version: int) -> Verified:

@@ -3,9 +3,10 @@
 from pathlib import Path
 from shutil import copytree, rmtree
 
-from celflow import registry
+from celflow import params, registry
 from celflow.errors import UserError
 from celflow.files import atomic_dir
+from promotion import signing
 from serving.protos import model_server_config_pb2
 
 SERVED = Path("served")
@@ -18,13 +19,17 @@ def materialize(version: registry.RegisteredVersion) -> Path:
     not copied again; the number alone is not enough, since a new registry counts from 1 again.
 
     Raises:
-        UserError: the registry's files are not those that were registered.
+        UserError: the registry's files are not those that were registered, or not those that were
+            signed, where registry.public_key of params.yaml asks for a signature.
     """
     from stages.models.common.saved_model import digest
 
     folder = SERVED / version.model / str(version.version)
     content = version.tags[registry.CONTENT]
+    public_key = params.load().registry.public_key
     if folder.is_dir() and digest(folder) == content:
+        if public_key is not None:
+            signing.check(version, folder, Path(public_key))
         return folder
     with registry.saved_model(version) as source:
         if digest(source) != content:
@@ -33,6 +38,8 @@ def materialize(version: registry.RegisteredVersion) -> Path:
                 "damaged (another digest than when it was registered): promote another version, "
                 "or train it anew"
             )
+        if public_key is not None:
+            signing.check(version, source, Path(public_key))
         try:
             with atomic_dir(folder) as beside:
                 copytree(source, beside, dirs_exist_ok=True)

@@ -24,8 +24,8 @@ from serving.labels import LABELS
 
 COMMANDS = (
     "up", "serve", "predict", "draw", "sort", "watch", "enroll", "forget", "import", "models",
-    "show", "diff", "gate", "promote", "rollback", "history", "verify", "status", "register",
-    "deploy", "replay", "shadow", "guard", "listen",
+    "show", "diff", "gate", "promote", "rollback", "history", "sign", "verify", "status",
+    "register", "deploy", "replay", "shadow", "guard", "listen",
 )  # fmt: skip
 ROOT = Path(__file__).parents[2]
 runner = CliRunner()

@@ -1,5 +1,6 @@
 """The files that a deployment writes for model servers, and the folder of versions."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from promotion import served_folder, serving_config
 from serving.protos import model_server_config_pb2
 from stages.models.common.saved_model import digest
 
+ROOT = Path(__file__).parents[2]
 ALIASES = {"xception": {"champion": 3, "challenger": 4, "previous": 2}, "edges": {"champion": 1}}
 
 
@@ -78,6 +80,7 @@ def copied(tmp_path, monkeypatch) -> list[str]:
     from contextlib import contextmanager
 
     taken: list[str] = []
+    shutil.copyfile(ROOT / "params.yaml", "params.yaml")
     source = tmp_path / "registry"
     source.mkdir()
 
