@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from celflow.errors import UserError
+from celflow.files import write_bytes
 from cli.options import AsJson
 from cli.output import print_json
 from cli.registry_commands import Model, Number
@@ -40,14 +41,24 @@ def diff(
     model: Model,
     old: Annotated[int, typer.Argument(help="A version's number.")],
     new: Annotated[int, typer.Argument(help="Another one's.")],
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="A PNG to draw: the test pictures on which they disagree, asked anew."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how two versions differ: parameters, pictures, metrics."""
+    """Show how two versions differ: parameters, pictures, metrics, and a sheet of answers."""
     from promotion import mlops
 
+    if sheet is not None and sheet.exists():
+        raise UserError(f"{sheet} is there already: name another file")
     found = mlops.diff(model, old, new)
+    words = ""
+    if sheet is not None:
+        png, words = mlops.diff_sheet(model, old, new)
+        write_bytes(sheet, png)
     if as_json:
-        return print_json(found)
+        return print_json({**found, "disagreement": words} if words else found)
     print("parameters" if found["parameters"] else "parameters: the same")
     for name, (before, after) in found["parameters"].items():
         print(f"  {name}: {before} -> {after}")
@@ -65,6 +76,8 @@ def diff(
     print("metrics")
     for name, pair in found["metrics"].items():
         print(f"  {name}: {' -> '.join(map(_metric, pair))}")
+    if words:
+        print(f"{words}: {sheet}")
 
 
 def history(

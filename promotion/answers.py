@@ -90,7 +90,7 @@ def of_others(
     times = _times(client, versions, [Path(path) for path in test.paths])
     found = []
     for version, milliseconds in zip(versions, times, strict=True):
-        answer = _faces if params.task(version.model) == "faces" else _drawing
+        answer = faces if params.task(version.model) == "faces" else drawing
         predictor = _Remembering(partial(answer, client, version))
         model = table.create(version.model, params)
 
@@ -172,13 +172,13 @@ class _Remembering:
         return self._known[key]
 
 
-def _drawing(client: Client, version: RegisteredVersion, pixels: np.ndarray) -> np.ndarray:
+def drawing(client: Client, version: RegisteredVersion, pixels: np.ndarray) -> np.ndarray:
     """What a picture model draws of uint8 [H, W, 3]."""
     answer = client.predict(version.model, [images.encode_png(pixels)], version.version)
     return images.open_image(answer.outputs["image_png"][0]).pixels
 
 
-def _faces(client: Client, version: RegisteredVersion, pixels: np.ndarray) -> np.ndarray:
+def faces(client: Client, version: RegisteredVersion, pixels: np.ndarray) -> np.ndarray:
     """What a face detector finds in uint8 [H, W, 3]: float32 [K, 5], boxes and scores."""
     answer = client.predict(version.model, [images.encode_png(pixels)], version.version)
     count = int(answer.outputs["count"][0])

@@ -15,6 +15,7 @@ from celflow.changes import Change
 from celflow.errors import UserError
 from celflow.registry import RegisteredVersion
 from promotion import deploy as _deploy
+from promotion import diff_sheet as _diff_sheet
 from promotion import gate as _gate
 from promotion import replay as _replay
 from promotion import shadow as _shadow
@@ -71,6 +72,12 @@ def show(model: str, version: int) -> dict[str, Any]:
 def diff(model: str, old: int, new: int) -> dict[str, dict[str, Any]]:
     """How two versions differ; see `versions.difference`."""
     return versions.difference(registry.get(model, old), registry.get(model, new))
+
+
+def diff_sheet(model: str, old: int, new: int) -> tuple[bytes, str]:
+    """The test pictures on which two versions disagree, a PNG, and a line that says how many."""
+    pair = registry.get(model, old), registry.get(model, new)
+    return _diff_sheet.sheet(*pair, params.load())
 
 
 def gate(model: str, version: int, margin: float | None = None) -> Verdict:

@@ -12,7 +12,7 @@ from celflow import manifest, registry
 from celflow.errors import UserError
 from celflow.images import encode_png
 from celflow.params import load
-from promotion import answers, gate, paired, trial
+from promotion import answers, diff_sheet, gate, paired, trial
 from promotion.served_folder import SERVED, materialize
 from serving.client import BadInput, Prediction
 from stages import clean, evaluate, export, facecrop, register, split, train
@@ -103,6 +103,11 @@ def test_equal_worse_slow_and_nameless_versions(tiny, monkeypatch):
     assert not slow.passed and "ms for an answer" in slow.reason
     nameless = compare(add("nameless", Nameless(0.0)))
     assert not nameless.passed and "serving_default has no classes" in nameless.reason
+
+    old, new = registry.get("xception", 1), registry.get("xception", 3)
+    png, words = diff_sheet.sheet(old, new, load())
+    assert png.startswith(b"\x89PNG")
+    assert words == f"versions 1 and 3 disagree on {PICTURES} of {PICTURES} test pictures"
 
     gate.record(swapped_version := registry.get("xception", 3), swapped, forced=True)
     kept = registry.get("xception", swapped_version.version)
