@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from celflow.errors import UserError
+from celflow.errors import UserError, of_the_disk
 from celflow.params import PARAMS_FILE
 
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -29,9 +29,13 @@ import mlflow
 import psutil
 from mlflow import ActiveRun, MlflowClient
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 for _noisy in ("mlflow", "alembic"):
     logging.getLogger(_noisy).setLevel(logging.WARNING)
+logging.getLogger("mlflow.store.db.utils").setLevel(
+    logging.CRITICAL
+)  # tracebacks of what it raises
 
 LOCK_TIMEOUT = 600.0  # seconds to wait for another command
 ANSWER_TIMEOUT = 3.0  # seconds for a server to say that it is there
@@ -90,7 +94,8 @@ def connect() -> MlflowClient:
         _check_answers(uri)
     # By default MLflow retries a server that is down for minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    return MlflowClient()
+    with one_line_errors():
+        return MlflowClient()
 
 
 @contextmanager
@@ -98,9 +103,9 @@ def one_line_errors() -> Iterator[None]:
     """Turn MLflow's errors into a `UserError`."""
     try:
         yield
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
         uri = mlflow.get_tracking_uri()
-        words = " ".join(str(error).split())
+        words = of_the_disk(error) or " ".join(str(error).split())
         if "Max retries exceeded" in words or "Connection" in words:
             raise _down(uri) from error
         raise UserError(f"MLflow at {uri}: {words[:300]}") from error

@@ -100,6 +100,7 @@ def test_a_folder_that_is_a_link_is_replaced_where_it_lies(tmp_path):
     ("error", "line"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "error: no space left on device; "),
+        (RuntimeError("exports/m.tmp; File too large"), "error: file too large; "),
         (PermissionError(errno.EACCES, "Permission denied", "a\nb"), "error: a\\nb: permission"),
     ],
 )
