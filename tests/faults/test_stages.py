@@ -103,6 +103,7 @@ def house(tmp_path_factory) -> House:
         tmp_path_factory.mktemp("kept"),
     )
     made.folder.mkdir()
+    made.run(0)  # imports TensorFlow, and fails without a project
     make_project(made.folder)
     params = made.folder / "params.yaml"
     params.write_bytes(params.read_bytes().replace(b"\n", b"\r\n"))
