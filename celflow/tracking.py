@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from filelock import FileLock, Timeout
 
@@ -64,7 +66,8 @@ def home() -> Path:
 
 def default_uri() -> str:
     """Where runs and versions go unless `MLFLOW_TRACKING_URI` says otherwise."""
-    return f"sqlite:///{home() / 'mlflow.db'}"
+    path = str(home() / "mlflow.db").replace("%", "%25")  # SQLAlchemy decodes it
+    return f"sqlite:///{path}"
 
 
 def default_artifacts() -> str:
@@ -207,9 +210,9 @@ def _exists(client: MlflowClient, run_id: str) -> bool:
 def _follow_move(project: Path) -> None:
     """Let a store whose project was moved or copied name the artifacts that lie beside it.
 
-    MLflow has no call for that: it writes absolute URIs, once.
+    MLflow has no call for that: it writes absolute URIs, once, and for its own `mlruns` a path.
     """
-    store, here = project / "mlflow.db", (project / ARTIFACTS).as_uri()
+    store, here = project / "mlflow.db", project.as_uri()
     if not store.is_file():
         return
     with closing(sqlite3.connect(store, timeout=60)) as database, database:
@@ -217,14 +220,26 @@ def _follow_move(project: Path) -> None:
             rows = database.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
         except sqlite3.OperationalError:  # MLflow has not made its tables yet
             return
-        for (old,) in rows:
-            if old.startswith("file://") and old.endswith(f"/{ARTIFACTS}") and old != here:
-                for table, column in _PLACES:
-                    database.execute(
-                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
-                        f"WHERE substr({column}, 1, ?) = ?",
-                        (here, len(old) + 1, len(old), old),
-                    )
+        for there in {_project_of(place) for (place,) in rows} - {None, here}:
+            for old in (there, url2pathname(urlsplit(there).path)):
+                _replace(database, f"{old}/", f"{here}/")
+
+
+def _project_of(place: str) -> str | None:
+    """The URI of the project whose artifacts lie at `place`; None where that is no file of one."""
+    project, folder, below = place.rpartition(f"/{ARTIFACTS}")
+    is_one = place.startswith("file://") and folder and below[:1] in ("", "/")
+    return project if is_one else None
+
+
+def _replace(database: sqlite3.Connection, old: str, new: str) -> None:
+    """Let all that begins with `old` begin with `new`."""
+    for table, column in _PLACES:
+        database.execute(
+            f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+            f"WHERE substr({column}, 1, ?) = ?",
+            (new, len(old) + 1, len(old), old),
+        )
 
 
 @cache

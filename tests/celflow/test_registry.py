@@ -204,6 +204,26 @@ def test_a_moved_and_a_copied_project_read_and_write_their_own(add, project, mon
     assert not project.exists()
 
 
+@pytest.mark.parametrize("place", ["mlartifacts/7", "mlruns/0"])
+def test_what_others_put_into_the_store_moves_along(project, monkeypatch, place):
+    """MLflow's server names a folder after the experiment, and its client has an mlruns/0."""
+    with tracking.run("edges"):
+        pass
+    scheme = (project / place).as_uri() if place.startswith("mlartifacts") else f"{project / place}"
+    tracking.connect().create_experiment("theirs", artifact_location=scheme)
+    mlflow.set_experiment("theirs")
+    with mlflow.start_run() as theirs:
+        mlflow.log_text("words", "a.txt")
+    moved = project.rename(project.with_name("mövéd 50%25 #1"))
+    monkeypatch.chdir(moved)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it by itself
+    tracking.connect()
+    found = mlflow.artifacts.load_text(
+        tracking.connect().get_run(theirs.info.run_id).info.artifact_uri + "/a.txt"
+    )
+    assert found == "words" and list((moved / place).rglob("a.txt"))
+
+
 def test_mlflow_down_is_a_line_and_quick(project, monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
