@@ -220,16 +220,16 @@ def _follow_move(project: Path) -> None:
             rows = database.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
         except sqlite3.OperationalError:  # MLflow has not made its tables yet
             return
-        for there in {_project_of(place) for (place,) in rows} - {None, here}:
+        for there in {_project_of(place) for (place,) in rows} - {"", here}:
             for old in (there, url2pathname(urlsplit(there).path)):
                 _replace(database, f"{old}/", f"{here}/")
 
 
-def _project_of(place: str) -> str | None:
-    """The URI of the project whose artifacts lie at `place`; None where that is no file of one."""
+def _project_of(place: str) -> str:
+    """The URI of the project whose artifacts lie at `place`; empty where that is no file of one."""
     project, folder, below = place.rpartition(f"/{ARTIFACTS}")
     is_one = place.startswith("file://") and folder and below[:1] in ("", "/")
-    return project if is_one else None
+    return project if is_one else ""
 
 
 def _replace(database: sqlite3.Connection, old: str, new: str) -> None:
