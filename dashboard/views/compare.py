@@ -34,6 +34,7 @@ def page() -> None:
 def _answer(picture: Picture, config: Params) -> None:
     left, right = st.columns(widgets.COLUMNS, gap="medium")
     with right:
+        answers = st.container()  # above the choice: on a phone's first screen
         chosen = _choose_two(config)
     if chosen is None:
         return
@@ -52,14 +53,14 @@ def _answer(picture: Picture, config: Params) -> None:
     with left:
         face_boxes.show(picture, boxes)
     if task not in params.CLASSIFICATION_TASKS:
-        with right:
+        with answers:
             _show_drawings(chosen, encode_png(shrink(picture.pixels, MAX_SIDE)))
         return
     # One after the other, so that neither is slowed down by the other.
     outcomes = [
         (model, version, model_client.classify(model, [data], version)) for model, version in chosen
     ]
-    with right:
+    with answers:
         _show(outcomes)
     compare_on_test.show(chosen, config)
 
@@ -149,5 +150,8 @@ def _show_agreement(a: Answer, b: Answer) -> None:
     elif name_a == name_b:
         widgets.show_verdict(f"Both say {name_a}", "they agree")
     else:
-        note = f"{name_a} on the left, {name_b} on the right"
+        who_a, who_b = a.model, b.model
+        if who_a == who_b:
+            who_a, who_b = f"version {a.version}", f"version {b.version}"
+        note = f"{who_a} says {name_a}, {who_b} {name_b}"
         widgets.show_verdict("They disagree", note, agreed=False)

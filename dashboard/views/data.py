@@ -83,7 +83,8 @@ def _quarantine(dataset: Dataset) -> None:
         return
     counts = Counter(one["reason"] for one in found)
     reason = st.segmented_control(
-        "Reason", list(counts), format_func=lambda name: f"{name} ({counts[name]})",
+        "Reason", list(counts),
+        format_func=lambda name: f"{name.replace('_', ' ')} ({counts[name]})",
         default=next(iter(counts)), key=f"quarantine-{dataset}", required=True,
     )  # fmt: skip
     chosen = [one for one in found if one["reason"] == reason]

@@ -53,7 +53,9 @@ def page() -> None:
     if command.read_only():
         st.info("This page is read-only: nothing can be labelled here.", icon=":material/lock:")
         return
-    folder = st.text_input("Folder of pictures, on this machine", key="label-folder")
+    folder = st.text_input(
+        "Folder of pictures, on this machine", key="label-folder", placeholder="~/Pictures/new"
+    )
     if st.button("Find the faces", type="primary", key="label-find"):
         st.session_state[_STATE] = _find(config, folder)
     state = st.session_state.get(_STATE)

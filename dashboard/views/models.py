@@ -16,6 +16,7 @@ from dashboard import command, model_client, widgets
 from serving.client import ServerError
 
 LINE, LABELS = "#0f7d74", "#808080"  # seen on light and on dark ground
+WORDS = 8  # points of the curve that have a number, at most: more would not fit
 SHOWN = {"model", "version", "aliases", "created", "data_hash", "git_commit", "gate"}
 
 
@@ -88,25 +89,27 @@ def _curve(points: list[tuple[int, float]], metric: str) -> None:
     ordered = sorted(points)
     low, high = min(value for _, value in ordered), max(value for _, value in ordered)
     places = [
-        (40 + 560 * i / (len(ordered) - 1), 130 - 100 * (value - low) / (high - low or 1))
+        (40 + 320 * i / (len(ordered) - 1), 130 - 100 * (value - low) / (high - low or 1))
         for i, (_, value) in enumerate(ordered)
     ]
     line = " ".join(f"{x:.0f},{y:.0f}" for x, y in places)
-    marks = "".join(
-        f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4" fill="{LINE}"/>'
+    marks = "".join(f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4" fill="{LINE}"/>' for x, y in places)
+    every = -(-len(ordered) // WORDS)
+    named = list(zip(places, ordered, strict=True))[::-1][::every]  # the latest in any case
+    marks += "".join(
         f'<text x="{x:.0f}" y="{y - 10:.0f}">{value:.3f}</text>'
         f'<text x="{x:.0f}" y="165">v{version}</text>'
-        for (x, y), (version, value) in zip(places, ordered, strict=True)
+        for (x, y), (version, value) in named
     )
     drawn = (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 180" font-family="sans-serif"'
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 180" font-family="sans-serif"'
         f' font-size="12" fill="{LABELS}" text-anchor="middle">'
         f'<polyline points="{line}" fill="none" stroke="{LINE}" stroke-width="2"/>{marks}</svg>'
     )
     data = base64.b64encode(drawn.encode()).decode()
     said = ", ".join(f"version {version} {value:.3f}" for version, value in ordered)
     st.html(
-        f'<img src="data:image/svg+xml;base64,{data}" style="width: 100%; max-width: 640px"'
+        f'<img src="data:image/svg+xml;base64,{data}" style="width: 100%; max-width: 480px"'
         f' alt="{escape(metric)}: {escape(said)}">'
     )
 

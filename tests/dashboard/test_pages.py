@@ -184,12 +184,12 @@ def test_compare_two_models_and_two_versions(fake, picture):
     assert "Both say cartoon" in text(test)
     test.selectbox(key="version-b-colours-xception").set_value(1).run()
     shown = text(test)
-    assert "They disagree" in shown and "cartoon on the left, photo on the right" in shown
+    assert "They disagree" in shown and "colours says cartoon, xception photo" in shown
     assert "version 1" in shown and " ms" in shown
 
     test.selectbox(key="model-a").set_value("character_cnn").run()
     shown = text(test)
-    assert "Chiyo on the left, Botan on the right" in shown
+    assert "version 1 says Chiyo, version 2 Botan" in shown
     first = fake.received["character_cnn"][-1]
     test.selectbox(key="face").set_value(1).run()
     assert not test.exception
@@ -430,9 +430,29 @@ def test_data_counts_and_quarantine(fake, picture, tmp_path):
     put_aside = [{"file": "photo/x.jpg", "reason": "empty", "why": "the file is empty"}]
     report = {"cartoon_or_photo": {"quarantine": put_aside}}
     (tmp_path / "reports/clean.json").write_text(json.dumps(report))
-    shown = text(opened(data, None))
+    test = opened(data, None)
+    shown = text(test)
+    assert images(test) == 0 and "<b>x.jpg</b><span>the file is gone</span>" in shown
     assert "2 pictures by class and split" in shown and "1 groups have more than one" in shown
     assert "photo/x.jpg: the file is empty" in shown
+
+
+def test_what_is_no_picture_has_a_tile_of_words(fake, picture, tmp_path):
+    folder = tmp_path / "data/quarantine/cartoon_or_photo/not_an_image/photo"
+    folder.mkdir(parents=True)
+    (folder / "<i>.jpg").write_bytes(b"no picture")
+    (folder / "b.png").write_bytes(picture[1])
+    (tmp_path / "reports").mkdir()
+    put_aside = [
+        {"file": f"photo/{name}", "reason": "not_an_image", "why": "why"}
+        for name in ("<i>.jpg", "b.png")
+    ]
+    report = {"cartoon_or_photo": {"quarantine": put_aside}}
+    (tmp_path / "reports/clean.json").write_text(json.dumps(report))
+    test = opened(data, None)
+    assert images(test) == 1, "the other is a picture"
+    assert "<b>&lt;i&gt;.jpg</b><span>the file is no JPEG" in text(test)
+    assert "not an image (2)" in str(test.get("button_group")[1].proto)
 
 
 @pytest.mark.parametrize("page", [sort, label, models])

@@ -1,5 +1,6 @@
 """Every page in headless chromium: its main action, by keys too, and what axe-core says."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -24,6 +25,13 @@ def new_pictures(stack, tmp_path) -> Path:
         if number in (0, 1):
             shutil.copyfile(file, folder / f"{number}.png")
     return folder
+
+
+def _answering(stack) -> int:
+    """The version of `colours` that answers."""
+    return json.loads(stack.celflow("predict", "colours", stack.picture, "--json").stdout)[0][
+        "version"
+    ]
 
 
 def check(page: Page) -> None:
@@ -87,6 +95,46 @@ def test_models_shows_versions_and_what_is_served(stack, page):
     expect(page.get_by_text("version 1 available")).to_be_visible()
     expect(page.get_by_role("region", name="Versions")).to_contain_text("champion")
     check(page)
+
+
+def test_models_promotes_and_rolls_back(stack, page):
+    """The gate's answer, a promotion that it holds back, and the champion before: all by clicks."""
+    stack.reset()
+    rows = page.get_by_role("region", name="Versions")
+    page.goto(f"{stack.dashboard_url}/models")
+    page.get_by_role("combobox", name="Model").click()
+    page.get_by_role("option", name="colours").click()
+    expect(page.get_by_text("On the server: version")).to_be_visible()
+    page.get_by_role("button", name="What does the gate say?").click()
+    try:
+        expect(page.get_by_text("The gate holds it back: worse")).to_be_visible()
+        promote = page.get_by_role("button", name="Promote", exact=True)
+        expect(promote).to_be_disabled()
+        check(page)
+        page.get_by_label("Reason, for those who look later").fill("a browser's click")
+        page.get_by_text("Make version 2 the champion of colours, although").click()
+        promote.click()
+        expect(page.get_by_text("colours: version 2 is champion")).to_be_visible()
+        expect(rows.get_by_role("row", name=re.compile(r"^2 champion"))).to_be_visible()
+        assert "a browser's click" in stack.run("celflow", "history", "colours").stdout
+        assert _answering(stack) == 2
+        page.get_by_role("button", name="Roll back to the champion before").click()
+        expect(page.get_by_text("colours: version 1 is champion")).to_be_visible()
+        expect(rows.get_by_role("row", name=re.compile(r"^1 champion"))).to_be_visible()
+        assert _answering(stack) == 1
+    finally:
+        stack.reset()
+
+
+@pytest.mark.parametrize("path", ["", "compare"])
+def test_a_phone_has_picture_and_answer_on_its_first_screen(stack, page, path):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{stack.dashboard_url}/{path}")
+    upload(page, stack.picture)
+    answers = [".verdict"] if path == "" else [".st-key-answer-a .bars", ".st-key-answer-b .bars"]
+    for shown in (".st-key-picture img", ".verdict", *answers):
+        expect(page.locator(shown)).to_be_in_viewport(ratio=1)
+    assert page.evaluate("document.querySelector('.stMain').scrollTop") == 0
 
 
 def test_data_counts_the_pictures(stack, page):
