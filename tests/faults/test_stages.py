@@ -21,11 +21,7 @@ from ..stages.conftest import make_project
 from . import stage_process
 
 FULL = bool(os.environ.get("CELFLOW_FAULTS"))
-# After other tests, in the same worker, the first stage fails: it is not yet known why.
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not FULL, reason="`make faults` runs these, in workers of their own"),
-]
+pytestmark = pytest.mark.slow
 ROUNDS = 20 if FULL else 1
 STAGES = (
     ("clean",), ("facecrop",), ("split",),
