@@ -38,7 +38,7 @@ def split_of(folder: Path, params: Params) -> dict[Split, Examples]:
     classes = images_in(folder)
     paths = [path for files in classes.values() for path in files]
     truth = np.repeat(np.arange(len(classes)), [len(files) for files in classes.values()])
-    prints = parallel.parallel_map(hashes, paths, params.data.backend, "hash")
+    prints = parallel.parallel_map(hashes, paths, params.data, "hash")
     groups = near_duplicate_groups(
         [value for value, _ in prints], [None] * len(paths), MAX_HAMMING_DISTANCE
     )

@@ -1,39 +1,84 @@
-"""Work on many files at once; data stages use it, so that one parameter moves them to a cluster."""
+"""Work on many files at once; data stages use it, so that two parameters move them to a cluster."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import joblib
 from tqdm import tqdm
 
 from celflow.errors import UserError
+from celflow.params import Workers
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+THREADS = Workers(backend="threading")
+PROCESSES = Workers(backend="loky")
+PATIENCE = 10  # seconds that a cluster has to answer
+
 
 def parallel_map(
-    work: Callable[[Item], Result], items: Sequence[Item], backend: str, what: str
+    work: Callable[[Item], Result], items: Sequence[Item], workers: Workers, what: str
 ) -> list[Result]:
     """`[work(item) for item in items]` on all cores or a cluster, with a progress bar named `what`.
 
-    `backend` is one of joblib's: `loky` and `threading` need nothing else, `dask` and `ray` have to
-    be installed and connected to a cluster.
+    A cluster's workers see the project's folder under the path that it has here. What a worker had
+    in hand when it died is done by another one.
 
     Raises:
-        UserError: the backend is not installed.
+        UserError: the backend is not installed, or nobody answers at the cluster's address.
     """
+    if workers.backend != "threading":
+        work = _in_folder(work, Path.cwd())
+    with _connected(workers), joblib.parallel_config(backend=workers.backend, n_jobs=-1):
+        # Ray's backend hands all results over at the end: its bar stands still until then.
+        as_they_come = "list" if workers.backend == "ray" else "generator"
+        results = joblib.Parallel(return_as=as_they_come)(
+            joblib.delayed(work)(item) for item in items
+        )
+        return list(tqdm(results, total=len(items), desc=what, unit="pic", disable=None))
+
+
+def _in_folder(work: Callable[[Item], Result], folder: Path) -> Callable[[Item], Result]:
+    """`work` in a process that may have been started elsewhere: paths of a project are relative."""
+
+    def there(item: Item) -> Result:
+        os.chdir(folder)
+        return work(item)
+
+    return there
+
+
+@contextmanager
+def _connected(workers: Workers) -> Iterator[None]:
+    """Connects joblib's backend with its cluster; null is one of this machine's processes."""
+    if workers.backend not in ("dask", "ray"):
+        yield
+        return
     try:
-        if backend == "ray":
+        if workers.backend == "dask":
+            from distributed import Client
+
+            options = {} if workers.cluster else {"dashboard_address": None}
+            connection = Client(workers.cluster, timeout=PATIENCE, **options)
+        else:
+            import ray
             from ray.util.joblib import register_ray
 
+            connection = ray.init(workers.cluster, ignore_reinit_error=True)
             register_ray()
-        with joblib.parallel_config(backend=backend, n_jobs=-1):
-            results = joblib.Parallel(return_as="generator")(
-                joblib.delayed(work)(item) for item in items
-            )
-            return list(tqdm(results, total=len(items), desc=what, unit="pic", disable=None))
-    except (ImportError, ValueError) as error:
-        if backend in ("dask", "ray"):
-            raise UserError(f"data.backend '{backend}': {error}") from error
-        raise
+    except ImportError as error:
+        raise UserError(
+            f"data.backend '{workers.backend}': {error}; install it, here and where workers run "
+            f"(`pip install 'celflow[cluster]'` has dask)"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"data.cluster '{workers.cluster}': nobody answers there ({error}); start one, or set "
+            "data.cluster to null for this machine alone"
+        ) from error
+    with connection:
+        yield

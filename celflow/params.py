@@ -47,12 +47,24 @@ class Section(BaseModel):
 SectionType = TypeVar("SectionType", bound=Section)
 
 
-class DataConfig(Section):
-    """Where the raw pictures are; null where there are none."""
+class Workers(Section):
+    """Who works on many files at once: a backend of joblib, and the address of its cluster."""
+
+    backend: Literal["loky", "threading", "dask", "ray"]
+    cluster: str | None = None
+
+    @model_validator(mode="after")
+    def _has_a_cluster(self) -> "Workers":
+        if self.cluster and self.backend not in ("dask", "ray"):
+            raise ValueError("cluster needs data.backend: dask or ray")
+        return self
+
+
+class DataConfig(Workers):
+    """Where the raw pictures are, null where there are none; and who works on them."""
 
     cartoon_or_photo: UserPath | None
     characters: UserPath | None
-    backend: Literal["loky", "threading", "dask", "ray"]
 
     def folder(self, dataset: Dataset) -> Path | None:
         """The raw folder of a dataset, if it has one."""

@@ -56,8 +56,7 @@ def enroll(
                 f"{known}`, then enroll with --version and the number that it prints"
             )
         crop = partial(_face, find=facecrop.face_finder(params), on_miss=params.facecrop.on_miss)
-        backend = facecrop.backend(params)
-        found = parallel.parallel_map(crop, files, backend, "find faces")
+        found = parallel.parallel_map(crop, files, facecrop.workers(params), "find faces")
         faces = [face for face in found if not isinstance(face, str)]
         left_out = [
             f"{file}: {reason}"

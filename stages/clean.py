@@ -18,7 +18,7 @@ from celflow.files import atomic_dir, write_json
 from celflow.images import BadImage, encode_png, open_image, shrink
 from celflow.manifest import images_in
 from celflow.names import flat_names, shown
-from celflow.params import DATASETS, CleanConfig, Params, load
+from celflow.params import DATASETS, CleanConfig, Params, Workers, load
 from celflow.picture_cache import Entry, PictureCache
 
 SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".bmp": "BMP",
@@ -113,7 +113,7 @@ def drop_repeats(found: list[Found]) -> list[Found]:
 
 
 def clean_dataset(
-    raw: Path, clean: Path, quarantine: Path, config: CleanConfig, backend: str
+    raw: Path, clean: Path, quarantine: Path, config: CleanConfig, workers: Workers
 ) -> dict[str, Any]:
     """Clean one dataset's raw folder; returns its part of reports/clean.json."""
     code = [Path(__file__), Path(images.__file__)]
@@ -125,7 +125,7 @@ def clean_dataset(
             items.append((source, label, clean / label / f"{name}.png"))
             names[source] = name
     work = partial(clean_one, config=config, cache=cache)
-    found = parallel.parallel_map(work, items, backend, f"clean {raw.name}")
+    found = parallel.parallel_map(work, items, workers, f"clean {raw.name}")
     cache.keep_only(one.key for one in found)
     found = drop_repeats(found)
     quarantined = []
@@ -181,7 +181,7 @@ def run(params: Params) -> None:
                         clean / dataset,
                         quarantine / dataset,
                         params.clean,
-                        params.data.backend,
+                        params.data,
                     )
         write_json(Path("reports/clean.json"), report)
         for dataset, raw in folders.items():

@@ -19,7 +19,7 @@ from celflow import errors, faces, images, parallel
 from celflow.files import atomic_dir, write_bytes, write_json
 from celflow.images import encode_png, read_image
 from celflow.manifest import images_in
-from celflow.params import FacecropConfig, Params, load
+from celflow.params import FacecropConfig, Params, Workers, load
 from celflow.picture_cache import Entry, PictureCache
 
 CLEAN = Path("data/clean/characters")
@@ -127,12 +127,12 @@ def cache_of(params: Params) -> PictureCache:
     return PictureCache.of("facecrop", settings, [path for path in code if path.name])
 
 
-def backend(params: Params) -> str:
-    """How the work of `face_finder` is spread.
+def workers(params: Params) -> Workers:
+    """Who does the work of `face_finder`.
 
     Our detector keeps all cores busy by itself, and can't be sent to other processes.
     """
-    return "threading" if params.facecrop.detector == "auto" else params.data.backend
+    return parallel.THREADS if params.facecrop.detector == "auto" else params.data
 
 
 def _whole(pixels: np.ndarray) -> list[faces.Box]:
@@ -154,7 +154,7 @@ def run(params: Params) -> None:
         ]
         cache = cache_of(params)
         work = partial(crop_one, find=find, on_miss=params.facecrop.on_miss, cache=cache)
-        found = parallel.parallel_map(work, items, backend(params), "facecrop")
+        found = parallel.parallel_map(work, items, workers(params), "facecrop")
         cache.keep_only(one.key for one in found)
         write_reports(found, looked=params.facecrop.detector != "none")
         kept = {inner.name for inner in folder.iterdir()}

@@ -42,7 +42,7 @@ def run(params: Params) -> None:
             continue
         files = [path for inner in images_in(folder).values() for path in inner]
         # Threads: reading and hashing wait for no Python.
-        digests = parallel.parallel_map(digest, files, "threading", f"list {dataset}")
+        digests = parallel.parallel_map(digest, files, parallel.THREADS, f"list {dataset}")
         names = [as_text(path.relative_to(folder).as_posix()) for path in files]
         rows += [(dataset, *row) for row in zip(names, digests, strict=True)]
     table = pd.DataFrame(rows, columns=["dataset", "file", "sha256"])

@@ -157,7 +157,7 @@ def split_dataset(dataset: Dataset, params: Params) -> dict[str, Any]:
         )
     paths = [path for files in classes.values() for path in files]
     labels = np.array([label for label, files in classes.items() for _ in files])
-    prints = parallel.parallel_map(hashes, paths, params.data.backend, f"hash {dataset}")
+    prints = parallel.parallel_map(hashes, paths, params.data, f"hash {dataset}")
     pattern = params.split.source
     sources = [match[1] if pattern and (match := re.search(pattern, path.name)) else None
                for path in paths]  # fmt: skip

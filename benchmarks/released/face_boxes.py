@@ -31,7 +31,9 @@ Rows = np.ndarray  # float [K, 4]: centre x and y, side, and 1 for a face or 0 f
 
 def boxes_of(files: list[Path], cascade: Path) -> list[Rows]:
     """The boxes of each picture, the surest first."""
-    return parallel.parallel_map(partial(_agreed, cascade=cascade), files, "loky", "look for faces")
+    return parallel.parallel_map(
+        partial(_agreed, cascade=cascade), files, parallel.PROCESSES, "look for faces"
+    )
 
 
 def _agreed(file: Path, cascade: Path) -> Rows:

@@ -13,7 +13,7 @@ from stages.sample.dataset import make_sample
 
 def run(params: Params) -> None:
     """Write `data/sample`, as `params.yaml` says."""
-    make_sample(Path("data/sample"), params.sample, params.data.backend)
+    make_sample(Path("data/sample"), params.sample, params.data)
 
 
 if __name__ == "__main__":

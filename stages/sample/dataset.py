@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from celflow.files import atomic_dir
-from celflow.parallel import parallel_map
-from celflow.params import SampleConfig
+from celflow.parallel import PROCESSES, parallel_map
+from celflow.params import SampleConfig, Workers
 from stages.sample.cast import CAST
 from stages.sample.drawings import illustration, scene
 from stages.sample.encoding import jpeg, png
@@ -23,12 +23,11 @@ Job = tuple[
 ]  # what draws a picture, and its arguments but `rng`
 
 
-def make_sample(folder: Path, params: SampleConfig, backend: str = "loky") -> None:
+def make_sample(folder: Path, params: SampleConfig, workers: Workers = PROCESSES) -> None:
     """Write the sample to `folder`, in place of what may be there; nothing is left half-written.
 
     Below `folder`: `cartoon_or_photo/cartoon/<kind>_NNN`, `cartoon_or_photo/photo/<source>__NNN`,
     `characters/<name>/NNN`, each .jpg or .png, and the files in `FAULTY_FILES`.
-    `backend` is joblib's.
 
     Raises:
         UserError: a package ships one of the photographs no more.
@@ -38,7 +37,7 @@ def make_sample(folder: Path, params: SampleConfig, backend: str = "loky") -> No
         for name in {Path(name).parent for name in jobs}:
             (new / name).mkdir(parents=True)
         parallel_map(
-            partial(write_picture, new, params.seed), list(jobs.items()), backend, "sample"
+            partial(write_picture, new, params.seed), list(jobs.items()), workers, "sample"
         )
         add_faulty_files(new, generator(params.seed, "rubbish"))
 

@@ -176,6 +176,7 @@ def test_a_class_may_be_called_na(tmp_path, monkeypatch):
 
 
 def test_pictures_of_one_flat_name_are_both_passed_on(tmp_path):
+    from celflow.parallel import THREADS
     from celflow.params import CleanConfig
     from stages.clean import clean_dataset
 
@@ -185,5 +186,5 @@ def test_pictures_of_one_flat_name_are_both_passed_on(tmp_path):
         Image.new("RGB", (20, 20), (number, 0, 0)).save(path)
     config = CleanConfig(policy="repair", min_side=8, max_side=64)
     clean = tmp_path / "clean"
-    report = clean_dataset(tmp_path / "raw", clean, tmp_path / "bad", config, "threading")
+    report = clean_dataset(tmp_path / "raw", clean, tmp_path / "bad", config, THREADS)
     assert report["passed"] == {"aki": 4} and len(list((clean / "aki").iterdir())) == 4

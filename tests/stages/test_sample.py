@@ -9,6 +9,7 @@ from PIL import Image
 
 from celflow.errors import UserError
 from celflow.images import BadImage, read_image
+from celflow.parallel import THREADS
 from celflow.params import SampleConfig
 from stages.sample.cast import CAST, Design
 from stages.sample.dataset import generator, make_sample
@@ -43,7 +44,7 @@ def good(folder: Path, part: str) -> list[Path]:
 
 
 def test_same_seed_same_bytes_in_any_order_of_work(tiny: Path, tmp_path: Path) -> None:
-    make_sample(tmp_path / "again", TINY, backend="threading")
+    make_sample(tmp_path / "again", TINY, workers=THREADS)
     assert contents(tmp_path / "again") == contents(tiny)
 
 
@@ -136,7 +137,7 @@ def test_a_run_replaces_what_was_there_and_leaves_nothing_beside_it(tmp_path: Pa
     (tmp_path / "sample").mkdir()
     (tmp_path / "sample" / "old.txt").write_text("old")
     smallest = SampleConfig(seed=1, characters=2, illustrations=3, drawings=1, photos=1)
-    make_sample(tmp_path / "sample", smallest, backend="threading")
+    make_sample(tmp_path / "sample", smallest, workers=THREADS)
     assert not (tmp_path / "sample" / "old.txt").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["sample"]
 

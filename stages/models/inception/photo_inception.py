@@ -53,7 +53,7 @@ def with_painted(examples: Examples, share: float, folder: Path, params: Params)
         (folder / f"{index}.png").write_bytes(encode_png(painted))
         return str(folder / f"{index}.png")
 
-    copies = parallel_map(one, chosen.tolist(), params.data.backend, "paint photos")
+    copies = parallel_map(one, chosen.tolist(), params.data, "paint photos")
     truth = np.concatenate([examples.truth, np.full(len(copies), cartoon)])
     return Examples([*examples.paths, *copies], truth, examples.labels)
 

@@ -105,8 +105,8 @@ class ThresholdClassifier(Classifier[ThresholdConfigType]):
             cv2.setNumThreads(1)  # every core has a picture of its own
             return self.feature(read_image(Path(path)).pixels)
 
-        backend = self.params.data.backend
-        return np.array(parallel.parallel_map(one, paths, backend, f"measure {self.name}"))
+        workers = self.params.data
+        return np.array(parallel.parallel_map(one, paths, workers, f"measure {self.name}"))
 
     def best_threshold(self, values: np.ndarray, is_cartoon: np.ndarray) -> float:
         """The threshold of best balanced accuracy; in the middle of a gap between two pictures."""
