@@ -25,6 +25,7 @@ from pydantic_core import ErrorDetails
 from celflow.errors import UserError
 
 PARAMS_FILE = Path("params.yaml")
+COPIES = Path(".cache/raw")  # of raw folders in object stores
 
 LEAST_SHARE = 0.05  # of the pictures that a test or validation split has, where there is one
 
@@ -66,9 +67,16 @@ class DataConfig(Workers):
     cartoon_or_photo: UserPath | None
     characters: UserPath | None
 
-    def folder(self, dataset: Dataset) -> Path | None:
-        """The raw folder of a dataset, if it has one."""
+    def address(self, dataset: Dataset) -> str | None:
+        """Where the raw folder of a dataset is in an object store, if it is in one: `s3://...`."""
         folder = getattr(self, dataset)
+        return folder if folder is not None and "://" in folder else None
+
+    def folder(self, dataset: Dataset) -> Path | None:
+        """The raw folder of a dataset, or the copy that `raw` makes of it; None: it has none."""
+        folder = getattr(self, dataset)
+        if self.address(dataset):
+            return COPIES / dataset
         return None if folder is None else Path(folder)
 
     def missing(self, dataset: Dataset) -> str | None:
@@ -76,6 +84,8 @@ class DataConfig(Workers):
         folder = self.folder(dataset)
         if folder is None:
             return f"data.{dataset} in params.yaml is null"
+        if address := self.address(dataset):
+            return None if folder.is_dir() else f"no copy of {address} yet: run `dvc repro raw`"
         return None if folder.is_dir() else f"no folder {folder}: see data.{dataset} in params.yaml"
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from celflow.files import write_bytes
 from celflow.params import DataConfig, Dataset
 
-OWN = Path("data/labelled")  # where the raw folder is the built-in sample, which is made anew
+OWN = Path("data/labelled")  # where the raw folder is made anew: the sample, or a copy
 LOG = Path("data/labels.jsonl")  # a line for each label, taken back or not
 
 
 def folder(dataset: Dataset, data: DataConfig) -> Path:
     """Where labelled pictures go: the dataset's raw folder, from which `dvc repro` learns."""
     raw = data.folder(dataset)
-    if raw is None or raw.is_relative_to("data/sample"):
+    if raw is None or data.address(dataset) or raw.is_relative_to("data/sample"):
         return OWN / dataset
     return raw
 

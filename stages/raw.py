@@ -1,8 +1,8 @@
 """List the raw pictures, so that DVC sees when one changes, wherever they lie.
 
-Reads the raw folders. Writes data/raw.csv: dataset, file (from its folder) and SHA-256. It runs
-every time; what comes after it runs where the list is another. As DVC's own deps the folders could
-neither be missing nor begin with `~`.
+Reads the raw folders, those in an object store by way of a copy. Writes data/raw.csv: dataset, file
+(from its folder) and SHA-256. It runs every time; what comes after it runs where the list is
+another. As DVC's own deps the folders could neither be missing nor begin with `~`.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from celflow import errors, parallel
 from celflow.files import write_bytes
 from celflow.manifest import images_in
 from celflow.names import as_text
-from celflow.params import DATASETS, Params, load
+from celflow.params import COPIES, DATASETS, Params, load
 
 LIST = Path("data/raw.csv")
 
@@ -31,6 +31,11 @@ def run(params: Params) -> None:
     Raises:
         UserError: no dataset has a folder, or one is not as it has to be.
     """
+    for dataset in DATASETS:
+        if address := params.data.address(dataset):
+            from stages.remote_folder import mirror  # imports what few need
+
+            mirror(address, COPIES / dataset)
     missing = {dataset: params.data.missing(dataset) for dataset in DATASETS}
     if all(missing.values()):
         raise errors.UserError("; ".join(str(reason) for reason in missing.values()))
