@@ -66,8 +66,11 @@ def home() -> Path:
 
 def default_uri() -> str:
     """Where runs and versions go unless `MLFLOW_TRACKING_URI` says otherwise."""
-    path = str(home() / "mlflow.db").replace("%", "%25")  # SQLAlchemy decodes it
-    return f"sqlite:///{path}"
+    return f"sqlite:///{_in_uri(home() / 'mlflow.db')}"
+
+
+def _in_uri(path: Path) -> str:
+    return str(path).replace("%", "%25")  # SQLAlchemy decodes it
 
 
 def default_artifacts() -> str:
@@ -92,6 +95,8 @@ def connect() -> MlflowClient:
     if is_default():
         if not PARAMS_FILE.is_file():
             raise UserError(f"no {PARAMS_FILE} here: run from the project's folder")
+        with one_line_errors():
+            _make_store(home())
         _follow_move(home())
     elif uri.startswith(("http://", "https://")):
         _check_answers(uri)
@@ -204,6 +209,20 @@ def _exists(client: MlflowClient, run_id: str) -> bool:
         return bool(client.get_run(run_id).info.lifecycle_stage == "active")
     except MlflowException:
         return False
+
+
+@cache
+def _make_store(project: Path) -> None:
+    """Make MLflow's tables, where there are none, once: it does not expect others at it."""
+    store, beside = project / "mlflow.db", project / "mlflow.db.new"
+    if store.is_file():
+        return
+    with hold(project / "mlflow.db.new.lock"):
+        if store.is_file():
+            return
+        beside.unlink(missing_ok=True)  # of one that was killed
+        MlflowClient(f"sqlite:///{_in_uri(beside)}").search_experiments(max_results=1)
+        beside.replace(store)
 
 
 @cache

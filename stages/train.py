@@ -8,6 +8,7 @@ checkpoints/<model>/ is taken up again, if data, parameters and code are still t
 
 import hashlib
 import json
+import math
 import shutil
 import sys
 import warnings
@@ -66,6 +67,12 @@ def run(name: str, params: Params) -> None:
         # Each time: a fit that fails leaves its curve, too.
         write_bytes(curve, pd.DataFrame(history).to_csv(index=False).encode())
         mlflow.log_metrics({**metrics}, step=epoch)
+        for metric in ("loss", "val_loss"):
+            if not math.isfinite(metrics.get(metric, 0)):
+                raise errors.UserError(
+                    f"{name}: {metric} is {metrics[metric]} in epoch {epoch}, so nothing can be "
+                    f"learnt any more: try a smaller train.{name}.learning_rate"
+                )
 
     run_file = checkpoint_dir / "run.json"
     interrupted = json.loads(run_file.read_text())["run_id"] if run_file.is_file() else None

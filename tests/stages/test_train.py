@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from celflow import tracking
 from celflow.errors import UserError
 from celflow.params import load
 from stages import clean, evaluate, export, facecrop, register, split, train
@@ -207,3 +208,18 @@ def test_a_fit_that_fails_leaves_its_curve(split_project, monkeypatch):
         train.run("character_cnn", load(Path("params.yaml")))
     assert Path("plots/train/character_cnn.csv").read_text() == "epoch,loss\n0,1.5\n"
     assert not Path("models/character_cnn").exists()
+
+
+def test_a_loss_that_is_no_number_ends_the_fit(split_project, monkeypatch):
+    from stages.models.character_cnn.character_cnn import CharacterCnn
+
+    def diverges(self, splits, folder, checkpoint_dir, log):
+        log(1, {"loss": 1.5, "val_loss": 2.0})
+        log(2, {"loss": float("nan"), "val_loss": 2.0})
+
+    monkeypatch.setattr(CharacterCnn, "fit", diverges)
+    with pytest.raises(UserError, match=r"loss is nan in epoch 2.* smaller train\.character_cnn"):
+        train.run("character_cnn", load(Path("params.yaml")))
+    assert not Path("models/character_cnn").exists()
+    (run,) = tracking.connect().search_runs(["1"])
+    assert run.info.status == "FAILED"
