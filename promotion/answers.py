@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from celflow import images, metrics
+from celflow.errors import UserError
 from celflow.manifest import Examples, Split
 from celflow.params import Params
 from celflow.registry import RegisteredVersion
@@ -56,9 +57,22 @@ class Measured:
 
 
 def warm_up(client: Client, version: RegisteredVersion) -> None:
-    """Let a version answer once. Raises UserError."""
+    """Let a version answer once.
+
+    Raises:
+        UserError: it does not answer, or not with numbers.
+    """
     picture = images.encode_png(np.full((64, 64, 3), 127, np.uint8))
-    client.predict(version.model, [picture], version.version)
+    _check_finite(client.predict(version.model, [picture], version.version))
+
+
+def _check_finite(answer: Prediction) -> None:
+    for name, values in answer.outputs.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise UserError(
+                f"{answer.model} version {answer.version} answers with {name} that are no finite "
+                "numbers: it can't be used"
+            )
 
 
 def of_classifier(
@@ -152,6 +166,7 @@ def _row(answer: Prediction | BadInput, labels: list[str]) -> np.ndarray:
     """
     if isinstance(answer, BadInput):
         raise answer
+    _check_finite(answer)
     names = [name.decode() for name in answer.outputs["classes"][0]]
     scores = dict(zip(names, answer.outputs["scores"][0].tolist(), strict=True))
     rest = [score for name, score in scores.items() if name not in labels]

@@ -75,6 +75,15 @@ class Slow(Bright):
         return {"scores": answer["scores"] + busy, "classes": answer["classes"]}
 
 
+class NoNumbers(Bright):
+    """Answers with NaN, as a fit that diverged does."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def classify(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        answer = super().classify(image_bytes)
+        return {"scores": answer["scores"] * float("nan"), "classes": answer["classes"]}
+
+
 class Nameless(Bright):
     """Does not say which class a score is of."""
 
@@ -93,7 +102,8 @@ def test_equal_worse_slow_and_nameless_versions(tiny, monkeypatch):
     few = compare(equal, margin=0.01)
     assert not few.passed and few.answer == paired.UNKNOWN and "too few pictures" in few.reason
 
-    swapped = compare(add("swapped", Swapped(0.0)))
+    old, new = registry.get("xception", 1), add("swapped", Swapped(0.0))
+    swapped = compare(new)
     assert not swapped.passed and swapped.answer == paired.WORSE
     assert len(swapped.disagree) == PICTURES and "less of cartoon" in swapped.reason
     assert swapped.disagree[0] == {
@@ -104,18 +114,31 @@ def test_equal_worse_slow_and_nameless_versions(tiny, monkeypatch):
     nameless = compare(add("nameless", Nameless(0.0)))
     assert not nameless.passed and "serving_default has no classes" in nameless.reason
 
-    old, new = registry.get("xception", 1), registry.get("xception", 3)
     png, words = diff_sheet.sheet(old, new, load())
     assert png.startswith(b"\x89PNG")
-    assert words == f"versions 1 and 3 disagree on {PICTURES} of {PICTURES} test pictures"
+    assert (
+        words == f"versions 1 and {new.version} disagree on {PICTURES} of {PICTURES} test pictures"
+    )
 
-    gate.record(swapped_version := registry.get("xception", 3), swapped, forced=True)
-    kept = registry.get("xception", swapped_version.version)
+    gate.record(new, swapped, forced=True)
+    kept = registry.get("xception", new.version)
     assert kept.tags["gate"].startswith("forced: worse")
     place = registry.connect().get_run(kept.run_id).info.artifact_uri
-    content = mlflow.artifacts.load_dict(f"{place}/gate/version_3_against_1.json")
+    content = mlflow.artifacts.load_dict(f"{place}/gate/version_{new.version}_against_1.json")
     assert content["forced"] and len(content["disagree"]) == PICTURES
     assert content["figures"]["test_hash"] and content["figures"]["champion"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [True, False])
+def test_scores_that_are_no_numbers_are_never_promoted(tiny, monkeypatch, first):
+    monkeypatch.chdir(tiny.folder)
+    version = add(f"no numbers {first}", NoNumbers(0.004 + first / 1000))
+    champion = None if first else registry.get("xception", 1)
+    with pytest.raises(
+        UserError, match=r"xception version \d+ answers with scores that are no fin"
+    ):
+        gate.compare(champion, version, load())
 
 
 @pytest.mark.slow
