@@ -112,4 +112,5 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 def _fail(error: OSError) -> None:
-    raise error
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):  # gone since it was listed
+        raise error

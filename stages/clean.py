@@ -6,7 +6,6 @@ repair. Nothing is deleted. Pictures that an earlier run has seen are not decode
 """
 
 import hashlib
-import shutil
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from functools import partial
@@ -45,7 +44,11 @@ def clean_one(item: tuple[Path, str, Path], config: CleanConfig, cache: PictureC
     item: source file, label, target file. cache: of what was examined before.
     """
     source, label, target = item
-    data, suffix = source.read_bytes(), source.suffix.lower()
+    try:
+        data, suffix = source.read_bytes(), source.suffix.lower()
+    except OSError as error:  # no right to read it, a broken disk, or gone since it was listed
+        why = error.strerror or str(error)
+        return Found(source, label, None, "unreadable", why, (), "", "")
     key = cache.key(data, suffix)
     entry = cache.get(key)
     if entry is None:
@@ -132,9 +135,7 @@ def clean_dataset(
     for one in found:
         if one.reason is not None:
             name = names[one.source]
-            place = quarantine / one.reason / one.label / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(one.source, place)
+            _keep(one.source, quarantine / one.reason / one.label / name)
             quarantined.append(
                 {"file": f"{one.label}/{name}", "reason": one.reason, "why": one.detail}
             )
@@ -146,6 +147,16 @@ def clean_dataset(
         "repaired": dict(Counter(repair for one in found for repair in one.repairs)),
         "quarantine": quarantined,
     }
+
+
+def _keep(source: Path, place: Path) -> None:
+    """A copy of a raw file, if it can be read."""
+    try:
+        data = source.read_bytes()
+    except OSError:
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(data)
 
 
 def check_passed(report: dict[str, Any], raw: Path) -> None:

@@ -20,9 +20,14 @@ from celflow.params import COPIES, DATASETS, Params, load
 LIST = Path("data/raw.csv")
 
 
-def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def digest(path: Path) -> str | None:
+    """The SHA-256 of a file; empty if it can't be read, None if it is there no more."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return ""
 
 
 def run(params: Params) -> None:
@@ -49,7 +54,8 @@ def run(params: Params) -> None:
         # Threads: reading and hashing wait for no Python.
         digests = parallel.parallel_map(digest, files, parallel.THREADS, f"list {dataset}")
         names = [as_text(path.relative_to(folder).as_posix()) for path in files]
-        rows += [(dataset, *row) for row in zip(names, digests, strict=True)]
+        found = zip(names, digests, strict=True)
+        rows += [(dataset, name, sha256) for name, sha256 in found if sha256 is not None]
     table = pd.DataFrame(rows, columns=["dataset", "file", "sha256"])
     write_bytes(LIST, table.to_csv(index=False).encode())
     counts = table["dataset"].value_counts(sort=False)

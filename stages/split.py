@@ -6,6 +6,7 @@ split, group, sha256 of the file) and reports/split.json.
 
 import hashlib
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -93,9 +94,14 @@ def assign(
     for split, share in shares.items():
         if share == 0:
             continue
-        folds = StratifiedGroupKFold(max(2, round(1 / share)), shuffle=True, random_state=seed)
-        held_out_folds = folds.split(rest, labels[rest], groups[rest])
-        chosen = _most_even([held for _, held in held_out_folds], labels[rest], share)
+        most = np.unique(labels[rest], return_counts=True)[1].max()
+        folds = StratifiedGroupKFold(
+            max(2, min(round(1 / share), most)), shuffle=True, random_state=seed
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a class may have fewer pictures than there are folds
+            held_out_folds = [held for _, held in folds.split(rest, labels[rest], groups[rest])]
+        chosen = _most_even(held_out_folds, labels[rest], share)
         splits[rest[chosen]] = split
         rest = np.delete(rest, chosen)
     return splits

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from celflow.errors import UserError
 from celflow.params import SplitConfig
 from stages import clean, facecrop, split
 
-from .conftest import encoded, grainy_photo
+from .conftest import encoded, flat_drawing, grainy_photo
 
 CONFIG = SplitConfig(
     test=0.2, val=0.15, max_hamming_distance=6, source="", test_sources=None, held_out_classes=[]
@@ -92,6 +93,20 @@ def test_a_class_with_one_picture_is_named(project):
     project.put("characters/only/one.png", grainy_photo(5))
     with pytest.raises(UserError, match=r"class 'only' in raw/characters has 1 picture"):
         split.run(prepare(project))
+
+
+@pytest.mark.parametrize("few", [3, 4, 5, 6])
+@pytest.mark.parametrize("many", [0, 20])
+def test_three_pictures_a_class_are_enough(project, recwarn, few, many):
+    shutil.rmtree(project.raw / "characters")
+    for i in range(few):
+        project.put(f"characters/aki/{i}.png", flat_drawing(i))
+    for i in range(many or few):
+        project.put(f"characters/beni/{i}.png", flat_drawing(i, hue=1))
+    split.run(prepare(project))
+    splits = manifest.read("characters")
+    assert all(set(splits[name].truth) == {0, 1} for name in ("train", "val", "test"))
+    assert not [one for one in recwarn if "n_splits" in str(one.message)]
 
 
 def test_one_class_is_too_few(project):
