@@ -11,6 +11,7 @@ _OF_THE_DISK = (
     *map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)),
     "database or disk is full",  # SQLite
     "disk I/O error",
+    "attempt to write a readonly database",
 )
 
 

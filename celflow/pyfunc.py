@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from celflow.quiet_tensorflow import import_tensorflow
+
 
 class SavedModelFunc:
     """A SavedModel with the interface of an MLflow pyfunc."""
@@ -14,6 +16,7 @@ class SavedModelFunc:
     def __init__(self, folder: Path) -> None:
         # As in training: TensorFlow calls it an error that a machine has no GPU.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        import_tensorflow()
         import tensorflow as tf
 
         self._loaded = tf.saved_model.load(str(folder))

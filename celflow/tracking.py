@@ -9,6 +9,7 @@ import logging
 import os
 import platform
 import sqlite3
+import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -29,6 +30,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 import psutil
+import sqlalchemy
 from mlflow import ActiveRun, MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
@@ -66,11 +68,12 @@ def home() -> Path:
 
 def default_uri() -> str:
     """Where runs and versions go unless `MLFLOW_TRACKING_URI` says otherwise."""
-    return f"sqlite:///{_in_uri(home() / 'mlflow.db')}"
+    return _uri(home() / "mlflow.db")
 
 
-def _in_uri(path: Path) -> str:
-    return str(path).replace("%", "%25")  # SQLAlchemy decodes it
+def _uri(database: Path) -> str:
+    """Of a SQLite file. SQLAlchemy decodes what 2.1 encodes, and 2.0 does neither."""
+    return sqlalchemy.URL.create("sqlite", database=str(database)).render_as_string()
 
 
 def default_artifacts() -> str:
@@ -221,7 +224,7 @@ def _make_store(project: Path) -> None:
         if store.is_file():
             return
         beside.unlink(missing_ok=True)  # of one that was killed
-        MlflowClient(f"sqlite:///{_in_uri(beside)}").search_experiments(max_results=1)
+        MlflowClient(_uri(beside)).search_experiments(max_results=1)
         beside.replace(store)
 
 
@@ -239,9 +242,12 @@ def _follow_move(project: Path) -> None:
             rows = database.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
         except sqlite3.OperationalError:  # MLflow has not made its tables yet
             return
-        for there in {_project_of(place) for (place,) in rows} - {"", here}:
-            for old in (there, url2pathname(urlsplit(there).path)):
-                _replace(database, f"{old}/", f"{here}/")
+        try:
+            for there in {_project_of(place) for (place,) in rows} - {"", here}:
+                for old in (there, url2pathname(urlsplit(there).path)):
+                    _replace(database, f"{old}/", f"{here}/")
+        except sqlite3.OperationalError as error:  # in a folder that is read only
+            print(f"{store} can't follow the move of its project: {error}", file=sys.stderr)
 
 
 def _project_of(place: str) -> str:

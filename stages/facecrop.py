@@ -94,7 +94,9 @@ def face_finder(params: Params) -> FindFaces:
         if cascade and not cascade.is_file():
             raise errors.UserError(f"no cascade at {cascade}: see facecrop.cascade in params.yaml")
         return partial(_classic, cascade=cascade, config=config)
-    # TensorFlow takes seconds to import
+    from celflow.quiet_tensorflow import import_tensorflow
+
+    import_tensorflow()  # which takes seconds
     from stages.models.face_detector import finder
     from stages.models.face_detector.config import FaceDetectorConfig
 

@@ -12,6 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from celflow import errors
 from celflow.errors import UserError
+from celflow.quiet_tensorflow import import_tensorflow
 
 
 def export(file: Path, folder: Path) -> None:
@@ -20,6 +21,7 @@ def export(file: Path, folder: Path) -> None:
     Raises:
         UserError: the file is no Keras model, or needs code that it brings along.
     """
+    import_tensorflow()
     import keras
 
     try:

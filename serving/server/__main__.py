@@ -15,6 +15,7 @@ from pathlib import Path
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or it logs every malformed connection
 
 from celflow.errors import UserError, run
+from celflow.quiet_tensorflow import import_tensorflow
 from serving.config_protos import MonitoringConfig
 from serving.limits import MAX_MESSAGE_BYTES
 from serving.protos import config_pb2
@@ -91,6 +92,7 @@ def main() -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster, also without AVX-512
     # Its own allocator never gives back what one large request needed.
     os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
+    import_tensorflow()
     from serving.server.runtime.loader import Loader
     from serving.server.runtime.saved_model import SavedModelOptions, prepare_devices
 

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import shutil
 import socket
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -271,3 +272,22 @@ def test_several_register_at_once(project, texts):
         newest = {"challenger": len(found)} if len(found) > 1 else {}
         assert aliases == {"champion": 1, **newest}
         assert not any(registry.ALIAS_DUE in version.tags for version in found)
+
+
+def test_a_moved_store_that_can_not_be_written_is_read(project, monkeypatch, capsys):
+    with tracking.run("edges"):
+        pass
+    moved = project.rename(project.with_name("moved"))
+    monkeypatch.chdir(moved)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def refused(*arguments: object) -> None:  # a mode of its file does not stop root
+        raise sqlite3.OperationalError("attempt to write a readonly database")
+
+    monkeypatch.setattr(tracking, "_replace", refused)
+    assert len(tracking.connect().search_experiments()) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        f"{moved / 'mlflow.db'} can't follow the move of its project: "
+        "attempt to write a readonly database\n"
+    )

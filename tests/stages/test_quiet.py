@@ -27,3 +27,31 @@ def test_a_machine_without_a_gpu_is_no_error(where):
     )  # fmt: skip
     assert "tf.Tensor(2" in done.stdout
     assert CUINIT not in done.stderr
+
+
+@pytest.mark.slow
+def test_tensorflow_does_not_introduce_itself(project):
+    own = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
+    code = (
+        "from celflow.params import load; from stages.models.common import table\n"
+        "table.create('xception', load()); import tensorflow, sys, os; os.write(2, b'an error')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True,
+        env={**own, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stderr == "an error"
+
+
+def test_what_others_write_while_it_is_imported_is_shown(tmp_path):
+    (tmp_path / "tensorflow.py").write_text(
+        "import os; os.write(2, b'I0000 I am here\\nlibrary is missing\\n'); raise OSError('gone')"
+    )
+    code = "from celflow.quiet_tensorflow import import_tensorflow; import_tensorflow()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("library is missing\nTraceback")
+    assert done.stderr.endswith("OSError: gone\n")

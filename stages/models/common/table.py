@@ -6,6 +6,7 @@ from typing import Any
 
 from celflow.errors import UserError
 from celflow.params import Params
+from celflow.quiet_tensorflow import import_tensorflow
 from stages.models.common.model import Model
 
 
@@ -20,6 +21,7 @@ def create(name: str, params: Params) -> Model[Any]:
             task, or a setting is wrong.
     """
     line = params.model(name)
+    import_tensorflow()
     try:
         classes = import_module(".".join(PurePosixPath(line.code).parts)).MODELS
     except (ModuleNotFoundError, AttributeError) as error:

@@ -134,10 +134,10 @@ def print_epoch(epoch: int, epochs: int, metrics: Metrics) -> None:
 
 def train_epoch(model: keras.Model, batches: Batches) -> Metrics:
     """Train on each batch once; mean loss, and mean of the metrics it was compiled with."""
-    done = [
-        (len(batch[0]), model.train_on_batch(*batch, return_dict=True))
-        for batch in prefetch(batches)
-    ]
+    done = []
+    for batch in prefetch(batches):
+        model.reset_metrics()  # Keras before 3.13 gives the mean of all batches so far
+        done.append((len(batch[0]), model.train_on_batch(*batch, return_dict=True)))
     sizes, metrics = zip(*done, strict=True)
     return {
         name: float(np.average([one[name] for one in metrics], weights=sizes))
