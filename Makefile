@@ -12,7 +12,6 @@ demo: repro ## Train on the built-in sample, start everything, Ctrl-C stops it.
 
 repro: .venv/installed ## Run what changed of the pipeline, $(JOBS) models at a time.
 	dvc repro split
-	python -c "from celflow.registry import connect; connect()" # makes MLflow's tables, once
 	dvc stage list --name-only | sed -n s/^register@//p | \
 		OMP_NUM_THREADS=$(THREADS) TF_NUM_INTRAOP_THREADS=$(THREADS) \
 		xargs -P $(JOBS) -I {} dvc --wait-for-lock repro --single-item \

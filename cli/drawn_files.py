@@ -1,5 +1,6 @@
 """The files that `celflow draw` writes: it knows its own, and overwrites no other."""
 
+import hashlib
 import json
 import os
 from collections import Counter
@@ -64,11 +65,14 @@ class DrawnFiles:
         Raises:
             UserError: it can't be written.
         """
-        beside = target.with_name(f".{target.name}.{os.getpid()}.new")
+        # The same name each time: what a killed one left is overwritten by the next.
+        name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
+        beside = target.with_name(f".{name}.new")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             beside.write_bytes(png)
         except OSError as error:
+            beside.unlink(missing_ok=True)
             raise UserError(f"{shown(target)} can't be written: {error.strerror}") from None
         self.adopt(target, beside, source, how)
 
