@@ -7,7 +7,8 @@
 Writes the model, its metrics and a sheet of the drawings of the test (binary, ours, true) into
 --out; with --release, also the weights into stages/models/sketchify/released.npz. Killed, it goes
 on where it stopped. A fifth of the drawings is the test; near-duplicates stay on one side, and the
-kinds (what a file's name begins with, up to the first `_`) have their share on each.
+kinds (what a file's name begins with, up to the first `_`) have their share on each. The table has
+a row for each kind of the test.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from rich.table import Table
 from celflow import errors, metrics
 from celflow.files import write_bytes, write_json
 from celflow.images import encode_png
-from celflow.manifest import Examples, Split
+from celflow.manifest import SPLITS, Examples, Split
 from celflow.params import SplitConfig, load
 from stages.models.common import keras_files, released_weights
 from stages.models.common.model import ImagePredictor
@@ -42,6 +43,8 @@ CONFIG: dict[str, Any] = {
     "learning_rate": 2e-3, "psnr_weight": 0.3, "edge_weight": 0.5, "ssim_weight": 0.2,
     "init": "none",
 }  # fmt: skip
+FIRST_KINDS = ("clipart", "illustration", "portrait")
+LEARNT, TESTED = 8, 10  # face crops of a character
 ROOT = Path(__file__).parents[1]
 SHEET = ROOT / "docs/sketchify.png"
 FACES = ((0, 1), (1, 3), (2, 6), (3, 4), (6, 7))  # number in the sample's cast, seed of a portrait
@@ -51,23 +54,56 @@ SPLIT = SplitConfig(
 
 
 def split_of(folder: Path, seed: int) -> dict[Split, Examples]:
-    """Train, val and test of a folder of drawings."""
+    """Train, val and test of a folder of drawings.
+
+    Kinds that came later are split for themselves: what was the test stays the test.
+    """
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    kinds = np.array([path.name.split("_")[0] for path in paths])
+    first = [path for path in paths if kind_of(path) in FIRST_KINDS]
+    later = [path for path in paths if kind_of(path) not in FIRST_KINDS]
+    parts = [_assigned(some, seed) for some in (first, later) if some]
+    found = {split: [path for part in parts for path in part[split]] for split in SPLITS[:3]}
+    found["train"] = besides(found["train"], [*found["val"], *found["test"]])
+    return {split: examples(chosen) for split, chosen in found.items()}
+
+
+def kind_of(path: str | Path) -> str:
+    """What the drawing is: a file's name up to the first `_`."""
+    return Path(path).name.split("_")[0]
+
+
+def examples(paths: list[str]) -> Examples:
+    """Drawings."""
+    return Examples(paths, np.zeros(len(paths), int), [DRAWN])
+
+
+def _assigned(paths: list[Path], seed: int) -> dict[str, list[str]]:
+    kinds = np.array([kind_of(path) for path in paths])
     prints = [hashes(path)[0] for path in paths]
     groups = near_duplicate_groups(prints, [None] * len(paths), SPLIT.max_hamming_distance)
-    assigned = assign(kinds, groups, SPLIT, seed)
-    names: tuple[Split, ...] = ("train", "val", "test")
-    splits = {}
-    for split in names:
-        chosen = [str(path) for path, where in zip(paths, assigned, strict=True) if where == split]
-        splits[split] = Examples(chosen, np.zeros(len(chosen), int), [DRAWN])
-    return splits
+    splits = assign(kinds, groups, SPLIT, seed)
+    return {
+        split: [str(path) for path, where in zip(paths, splits, strict=True) if where == split]
+        for split in SPLITS
+    }
 
 
-def besides(folder: Path, held: list[str]) -> list[str]:
-    """Drawings of another folder that are no near-duplicates of `held`."""
-    paths = sorted(str(path) for path in folder.rglob("*") if path.is_file())
+def faces_of(folders: list[Path]) -> tuple[list[str], list[str]]:
+    """Face crops of characters to learn from, and of every fifth one to test on."""
+    learnt, tested = [], []
+    for folder in folders:
+        for place, character in enumerate(sorted(folder.iterdir())):
+            if character.is_dir():
+                files = sorted(map(str, character.iterdir()))
+                if place % 5:
+                    learnt += files[:LEARNT]
+                else:
+                    tested += files[:TESTED]
+    return learnt, tested
+
+
+def besides(paths: list[str], held: list[str]) -> list[str]:
+    """Those drawings that are no near-duplicates of `held`."""
     prints = [hashes(Path(path))[0] for path in (*held, *paths)]
     sources = [None] * len(prints)
     groups = near_duplicate_groups(prints, sources, SPLIT.max_hamming_distance).tolist()
@@ -115,10 +151,22 @@ def darkness_known(predictor: ImagePredictor, test: Examples, side: int) -> dict
     return metrics.image_quality(true, np.stack(nearest))
 
 
+def true_and_ours(
+    predictor: ImagePredictor, paths: list[str], side: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """True sketches of drawings, and ours, both uint8 [N, side, side]."""
+    binaries, true = pairs.pairs_of(paths, side)
+    return true, np.stack([predictor(np.dstack([one] * 3))[..., 0] for one in binaries])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--more", type=Path, help="another folder of drawings, to learn from alone")
+    parser.add_argument(
+        "--faces", type=Path, nargs="*", default=[],
+        help="folders of characters: four fifths of them to learn from, the others for the test",
+    )  # fmt: skip
     parser.add_argument("--sheet", action="store_true", help=f"write {SHEET.name} and stop")
     parser.add_argument("--out", type=Path, default=Path("build/sketchify"))
     parser.add_argument("--seed", type=int, default=0)
@@ -140,10 +188,14 @@ def main() -> None:
     model = Sketchify(MODEL, params.model_copy(update={"seed": args.seed, "train": train}))
 
     splits = split_of(args.folder, args.seed)
-    if args.more:
-        more = besides(args.more, [*splits["val"].paths, *splits["test"].paths])
-        paths = [*splits["train"].paths, *more]
-        splits["train"] = Examples(paths, np.zeros(len(paths), int), [DRAWN])
+    held = [*splits["val"].paths, *splits["test"].paths]
+    more = sorted(str(path) for path in args.more.rglob("*") if path.is_file()) if args.more else []
+    learnt, tested = faces_of(args.faces)
+    splits["train"] = examples([*splits["train"].paths, *besides([*more, *learnt], held)])
+    apart = {kind: [path for path in splits["test"].paths if kind_of(path) == kind]
+             for kind in sorted(set(map(kind_of, splits["test"].paths)))}  # fmt: skip
+    if tested:
+        apart["face crops"] = tested
     counts = {split: len(examples) for split, examples in splits.items()}
     folder, checkpoint_dir = args.out / "model", args.out / "checkpoints"
     start = time.perf_counter()
@@ -151,8 +203,12 @@ def main() -> None:
     seconds = time.perf_counter() - start
     predictor = model.predictor(folder)
     report = model.measure(predictor, splits)
+    by_kind = {
+        kind: metrics.image_quality(*true_and_ours(predictor, paths, model.config.image_size))
+        for kind, paths in apart.items()
+    }
     nearest = darkness_known(predictor, splits["test"], model.config.image_size)
-    measured = {**report.metrics, "darkness known": nearest}
+    measured = {**report.metrics, "darkness known": nearest, **by_kind}
     shutil.rmtree(checkpoint_dir, ignore_errors=True)
     write_json(args.out / "metrics.json", {"counts": counts, "seconds": seconds, **measured})
     write_bytes(args.out / "sheet.png", report.draw()["sheet"])

@@ -8,9 +8,18 @@ from typing import Literal, get_args
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from pillow_heif import register_heif_opener
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
-SUFFIXES = ("jpg", "jpeg", "png", "bmp", "gif", "webp")  # of files in these formats
+from celflow.colour_profiles import profile_of, to_srgb
+
+register_heif_opener()
+
+SUFFIXES = {
+    "jpg": "JPEG", "jpeg": "JPEG", "jfif": "JPEG", "png": "PNG", "bmp": "BMP", "gif": "GIF",
+    "webp": "WEBP", "tif": "TIFF", "tiff": "TIFF", "avif": "AVIF", "heic": "HEIF", "heif": "HEIF",
+}  # fmt: skip
+FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
+NAMES = "JPEG, PNG, BMP, GIF, WebP, TIFF, AVIF or HEIC"
 SERVED_FORMATS = ("JPEG", "PNG", "GIF")  # TensorFlow's decoder ignores the palette of a BMP
 MAX_PIXELS = 64_000_000  # a larger picture is refused as a possible decompression bomb
 STRIP = 2**20  # pixels that are converted at once
@@ -33,7 +42,8 @@ class Opened:
 
     pixels: uint8 [H, W, 3], RGB, upright.
     format: the real format of the bytes, one of `FORMATS`, whatever the file's name says.
-    repairs: any of `exif_rotated`, `cmyk`, `16_bit`, `transparent`, `grey`, `palette`.
+    repairs: any of `exif_rotated`, `cmyk`, `16_bit`, `transparent`, `grey`, `palette`,
+        `colour_profile`.
     """
 
     pixels: np.ndarray
@@ -42,7 +52,7 @@ class Opened:
 
 
 def open_image(data: bytes, min_side: int = 1, max_pixels: int = MAX_PIXELS) -> Opened:
-    """Decode `data` into upright RGB: on white where it is transparent, frame one of animations.
+    """Decode `data` into upright sRGB: on white where it is transparent, frame one of animations.
 
     Raises:
         BadImage: `data` is empty, of no known format, cut off, smaller than `min_side` pixels on a
@@ -56,7 +66,7 @@ def open_image(data: bytes, min_side: int = 1, max_pixels: int = MAX_PIXELS) -> 
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
-        raise BadImage("not_an_image", f"the file is none of {', '.join(FORMATS)}") from None
+        raise BadImage("not_an_image", f"the file is no {NAMES} picture") from None
     except Image.DecompressionBombError:
         raise BadImage("too_large", f"the picture has more than {max_pixels} pixels") from None
     except Exception as error:  # on damaged bytes Pillow's parsers raise nearly anything
@@ -89,21 +99,6 @@ def encode_png(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def upright_bytes(data: bytes) -> bytes:
-    """`data` unchanged if the model server decodes it rightly, otherwise the same picture as PNG.
-
-    The server's decoder ignores EXIF orientation, does not know WebP, and drops the alpha channel
-    where `open_image` puts the picture on white.
-
-    Raises:
-        BadImage: as `open_image`.
-    """
-    opened = open_image(data)
-    if opened.format in SERVED_FORMATS and not {"exif_rotated", "transparent"} & {*opened.repairs}:
-        return data
-    return encode_png(opened.pixels)
-
-
 def shrink(pixels: np.ndarray, max_side: int) -> np.ndarray:
     """uint8 [H, W, 3] with its longer side at most `max_side` pixels, aspect ratio kept."""
     height, width = pixels.shape[:2]
@@ -124,6 +119,9 @@ def _orientation(picture: Image.Image) -> object:
 
 def _to_rgb(picture: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
     repairs = []
+    profile = profile_of(picture)
+    if profile:
+        repairs.append("colour_profile")
     if _orientation(picture) not in (0, 1):
         repairs.append("exif_rotated")
         picture = ImageOps.exif_transpose(picture)
@@ -148,9 +146,16 @@ def _to_rgb(picture: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
             strip = Image.fromarray((np.clip(values, 0, 65535) / 257).round().astype(np.uint8))
         if strip.has_transparency_data:
             layer = strip.convert("RGBA")
-            transparent |= layer.getchannel("A").getextrema() != (255, 255)
+            alpha = layer.getchannel("A")
+            transparent |= alpha.getextrema() != (255, 255)
+            layer = to_srgb(layer.convert("RGB"), profile)
+            layer.putalpha(alpha)
             strip = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-        pixels[top : top + rows] = np.asarray(strip.convert("RGB"))
+            pixels[top : top + rows] = np.asarray(strip.convert("RGB"))
+            continue
+        if strip.mode not in ("L", "CMYK"):
+            strip = strip.convert("RGB")
+        pixels[top : top + rows] = np.asarray(to_srgb(strip, profile))
     if transparent:
         repairs.append("transparent")
     return pixels, tuple(repairs)

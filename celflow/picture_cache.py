@@ -13,7 +13,9 @@ from typing import Any
 from celflow.files import write_bytes
 
 FOLDER = Path(".cache/pictures")
-LIBRARIES = ("animeface", "numpy", "opencv-python-headless", "pillow", "tensorflow")
+LIBRARIES = (
+    "animeface", "numpy", "opencv-python-headless", "pillow", "pillow-heif", "tensorflow",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

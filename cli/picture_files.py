@@ -103,12 +103,12 @@ def takes_faces(model: str) -> bool:
 
 
 def _below(path: Path, more: tuple[str, ...]) -> Iterator[Found]:
-    from serving.client.pictures import USER_SUFFIXES
+    from celflow.images import SUFFIXES
     from sorting.walk import files_in
 
     if not path.is_dir():
         yield Found(path, Path(path.name))
         return
     for file in files_in(path):
-        if file.suffix[1:].lower() in (*USER_SUFFIXES, *more):
+        if file.suffix[1:].lower() in (*SUFFIXES, *more):
             yield Found(file, file.relative_to(path))

@@ -6,11 +6,11 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from celflow.images import BadImage
+from celflow.images import NAMES, BadImage
 from celflow.params import DataConfig
 from dashboard import sample_gallery
 from dashboard.widgets import COLUMNS, escaped
-from serving.client.pictures import NAMES, open_picture
+from serving.client.pictures import open_picture
 
 WAYS = ("Pictures", "A folder", "Camera")
 

@@ -12,16 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from celflow import errors, images, parallel
+from celflow import colour_profiles, errors, images, parallel
 from celflow.files import atomic_dir, write_json
-from celflow.images import BadImage, encode_png, open_image, shrink
+from celflow.images import SUFFIXES, BadImage, encode_png, open_image, shrink
 from celflow.manifest import images_in
 from celflow.names import flat_names, shown
 from celflow.params import DATASETS, CleanConfig, Params, Workers, load
 from celflow.picture_cache import Entry, PictureCache
-
-SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".bmp": "BMP",
-            ".gif": "GIF", ".webp": "WEBP"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def examine(data: bytes, suffix: str, config: CleanConfig) -> Entry:
         failed = {"reason": error.reason, "detail": str(error), "repairs": [], "digest": ""}
         return Entry(failed, None)
     repairs = list(opened.repairs)
-    if SUFFIXES.get(suffix) != opened.format:
+    if SUFFIXES.get(suffix[1:]) != opened.format:
         repairs.append("wrong_extension")
     pixels = shrink(opened.pixels, config.max_side)
     if pixels is not opened.pixels:
@@ -119,7 +116,7 @@ def clean_dataset(
     raw: Path, clean: Path, quarantine: Path, config: CleanConfig, workers: Workers
 ) -> dict[str, Any]:
     """Clean one dataset's raw folder; returns its part of reports/clean.json."""
-    code = [Path(__file__), Path(images.__file__)]
+    code = [Path(__file__), Path(images.__file__), Path(colour_profiles.__file__)]
     cache = PictureCache.of(f"clean/{clean.name}", config.model_dump_json(), code)
     items, names = [], {}
     for label, sources in images_in(raw).items():

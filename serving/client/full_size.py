@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from celflow.images import encode_png
-from serving.client.pictures import USER_FORMATS, open_picture
+from celflow.images import FORMATS, encode_png
+from serving.client.pictures import open_picture
 
 MAX_SENT_PIXELS = 4 << 20  # that the image models draw; larger pictures are drawn in as many
 BOX = Image.Resampling.BOX
@@ -62,7 +62,7 @@ def from_bytes(data: bytes) -> Photo:
         BadImage: they are no picture.
     """
     pixels = open_picture(data).pixels
-    picture: Image.Image = Image.open(io.BytesIO(data), formats=USER_FORMATS)
+    picture: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
     exif, alpha = picture.getexif(), None
     if picture.has_transparency_data:
         upright = ImageOps.exif_transpose(picture)

@@ -102,21 +102,25 @@ def test_palette_and_animation(noise):
     assert np.array_equal(opened.pixels, np.asarray(frames[0].convert("RGB")))
 
 
-def test_upright_bytes_leaves_alone_what_the_server_can_take(noise, encode):
-    plain = jpeg(noise())
-    assert images.upright_bytes(plain) is plain
-    webp = images.upright_bytes(encode(noise(), "WEBP", lossless=True))
-    assert np.array_equal(images.open_image(webp).pixels, noise())
+@pytest.mark.parametrize("kind", ["TIFF", "AVIF", "HEIF"])
+def test_what_phones_and_scanners_write(noise, encode, kind):
+    pixels = np.full((40, 60, 3), (200, 30, 90), np.uint8)
+    opened = images.open_image(encode(pixels, kind))
+    assert opened.format == kind
+    assert np.abs(opened.pixels.astype(int) - pixels).max() <= 4
 
 
-@pytest.mark.parametrize("mode", ["P", "1", "L", "RGB"])
-def test_upright_bytes_of_a_bitmap_are_a_png(noise, mode):
-    bitmap = Image.fromarray(noise()).convert(mode)
-    buffer = io.BytesIO()
-    bitmap.save(buffer, "BMP")
-    served = images.open_image(images.upright_bytes(buffer.getvalue()))
-    assert served.format == "PNG"
-    assert np.array_equal(served.pixels, np.asarray(bitmap.convert("RGB")))
+def test_colours_are_those_that_the_profile_means(encode, swapped_profile):
+    """A profile that has red and green exchanged, as some tests of browsers have."""
+    pixels = np.full((40, 60, 3), (200, 30, 90), np.uint8)
+    opened = images.open_image(encode(pixels, icc_profile=swapped_profile))
+    assert "colour_profile" in opened.repairs
+    assert opened.pixels[0, 0, 1] > 150 > 100 > opened.pixels[0, 0, 0]
+    transparent = np.dstack([pixels, np.full((40, 60), 255, np.uint8)])
+    transparent[:, :30, 3] = 0
+    opened = images.open_image(encode(transparent, icc_profile=swapped_profile))
+    assert opened.pixels[0, 0].tolist() == [255, 255, 255]
+    assert opened.pixels[0, 59, 1] > 150 > 100 > opened.pixels[0, 59, 0]
 
 
 def test_shrink_keeps_the_aspect_ratio(noise):

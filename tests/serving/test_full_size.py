@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image
 
 from celflow.errors import UserError
 from celflow.images import encode_png, open_image
@@ -64,29 +64,21 @@ def test_it_stands_upright_and_other_exif_is_kept_on_request(tmp_path, noise):
         assert dict(drawn.getexif()) == wanted
 
 
-def swapped() -> bytes:
-    """sRGB's profile with the colorants of red and green exchanged."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    red, green = profile.index(b"rXYZ"), profile.index(b"gXYZ")
-    profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"
-    return bytes(profile)
-
-
-def test_a_profile_is_converted_to_srgb(tmp_path, noise):
+def test_a_profile_is_converted_to_srgb(tmp_path, noise, swapped_profile):
     plain = noise(16, 16) // 2 + 60
-    file = saved(tmp_path / "a.png", plain[..., [1, 0, 2]], icc_profile=swapped())
+    file = saved(tmp_path / "a.png", plain[..., [1, 0, 2]], icc_profile=swapped_profile)
     assert np.abs(full_size.from_bytes(file.read_bytes()).pixels.astype(int) - plain).max() <= 2
     broken = saved(tmp_path / "b.png", plain, icc_profile=b"no profile")
     assert np.array_equal(full_size.from_bytes(broken.read_bytes()).pixels, plain)
 
 
-def test_a_picture_with_alpha_and_a_profile_has_both(tmp_path, noise):
+def test_a_picture_with_alpha_and_a_profile_has_both(tmp_path, noise, swapped_profile):
     alpha = np.full((16, 16, 1), 255, np.uint8)
     alpha[0] = 0
     plain = noise(16, 16) // 2 + 60
     rgba = np.concatenate([plain[..., [1, 0, 2]], alpha], axis=-1)
     photo = full_size.from_bytes(
-        saved(tmp_path / "a.png", rgba, icc_profile=swapped()).read_bytes()
+        saved(tmp_path / "a.png", rgba, icc_profile=swapped_profile).read_bytes()
     )
     assert np.abs(photo.pixels[1:].astype(int) - plain[1:]).max() <= 2
     assert (photo.pixels[0] >= 250).all() and (photo.alpha == alpha[..., 0]).all()

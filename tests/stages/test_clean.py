@@ -52,6 +52,22 @@ def test_rubbish_goes_to_quarantine_by_name_and_nothing_is_deleted(project):
     assert len(passed) == report["passed"]["photo"]
 
 
+def test_pictures_of_phones_and_scanners_are_usable(project, swapped_profile):
+    for name, kind in {
+        "a.heic": "HEIF",
+        "b.avif": "AVIF",
+        "c.tiff": "TIFF",
+        "d.HEIC": "HEIF",
+    }.items():
+        photo = grainy_photo(len(name) + ord(name[0]))
+        project.put(f"cartoon_or_photo/photo/{name}", encoded(photo, kind))
+    wide = encoded(grainy_photo(90), "JPEG", icc_profile=swapped_profile)
+    project.put("cartoon_or_photo/photo/wide.jpg", wide)
+    report = run(project)["cartoon_or_photo"]
+    assert report["quarantine"] == []
+    assert report["repaired"] == {"colour_profile": 1}
+
+
 def test_repairs_are_made_and_counted(project):
     exif = Image.Exif()
     exif[0x0112] = 6
