@@ -31,7 +31,7 @@ LEAST_SHARE = 0.05  # of the pictures that a test or validation split has, where
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
-UserPath = Annotated[str, AfterValidator(os.path.expanduser)]  # `~` is the user's home
+UserPath = Annotated[str, Field(min_length=1), AfterValidator(os.path.expanduser)]  # `~`: home
 Weight = Annotated[float, Field(ge=0)]
 Dataset = Literal["cartoon_or_photo", "characters"]
 DATASETS: tuple[Dataset, ...] = get_args(Dataset)

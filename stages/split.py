@@ -19,7 +19,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
-from celflow import errors, parallel
+from celflow import errors, metrics, parallel
 from celflow.files import write_bytes, write_json
 from celflow.manifest import COLUMNS, SPLITS, images_in, manifest_path
 from celflow.params import Dataset, Params, SplitConfig, load
@@ -135,7 +135,8 @@ def held_out(dataset: Dataset, labels: np.ndarray, params: Params) -> np.ndarray
     """bool [N]: pictures of classes that no model shall learn.
 
     Raises:
-        UserError: there is no such character, or fewer than two are left.
+        UserError: there is no such character, fewer than two are left, or a class that is to be
+            learnt is called like the answer of models that know none.
     """
     names = params.split.held_out_classes if dataset == "characters" else []
     for name in names:
@@ -144,6 +145,13 @@ def held_out(dataset: Dataset, labels: np.ndarray, params: Params) -> np.ndarray
                 f"split.held_out_classes: no character '{name}' in {params.data.folder(dataset)}"
             )
     unknown = np.isin(labels, names)
+    for name in (metrics.UNKNOWN, metrics.UNSURE):
+        if name in labels[~unknown]:
+            raise errors.UserError(
+                f"{params.data.folder(dataset)} has a class '{name}', which is what models answer "
+                "where they know none: rename the folder"
+                + (", or add it to split.held_out_classes" if dataset == "characters" else "")
+            )
     if len(np.unique(labels[~unknown])) < 2:
         raise errors.UserError(
             "split.held_out_classes leaves fewer than two characters to tell apart"

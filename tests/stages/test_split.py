@@ -169,3 +169,17 @@ def test_named_sources_are_the_test_also_where_its_share_is_0(project):
     split.run(prepare(project, changes))
     assert len(manifest.read("cartoon_or_photo")["test"]) >= 10
     assert len(manifest.read("characters")["test"]) == 0
+
+
+@pytest.mark.parametrize("name", ["unknown", "unsure"])
+def test_no_class_is_called_as_models_answer_where_they_know_none(project, name):
+    (project.raw / "characters/aki").rename(project.raw / f"characters/{name}")
+    for i in range(5):
+        project.put(f"characters/cleo/{i}.png", flat_drawing(300 + i, hue=1))
+    with pytest.raises(UserError, match=f"class '{name}'.*add it to split.held_out_classes"):
+        split.run(prepare(project))
+    split.run(prepare(project, {"split": {"held_out_classes": [name]}}))
+    assert manifest.read("characters")["train"].labels == ["beni", "cleo"]
+    (project.raw / "cartoon_or_photo/photo").rename(project.raw / f"cartoon_or_photo/{name}")
+    with pytest.raises(UserError, match=f"class '{name}'.*rename the folder$"):
+        split.run(prepare(project))
