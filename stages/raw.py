@@ -14,10 +14,11 @@ import pandas as pd
 from celflow import errors, parallel
 from celflow.files import write_bytes
 from celflow.manifest import images_in
-from celflow.names import as_text
-from celflow.params import COPIES, DATASETS, Params, load
+from celflow.names import as_text, shown
+from celflow.params import COPIES, DATASETS, Dataset, Params, load
 
 LIST = Path("data/raw.csv")
+CLASSES: dict[Dataset, tuple[str, ...]] = {"cartoon_or_photo": ("cartoon", "photo")}
 
 
 def digest(path: Path) -> str | None:
@@ -28,6 +29,15 @@ def digest(path: Path) -> str | None:
         return None
     except OSError:
         return ""
+
+
+def _check_classes(dataset: Dataset, folder: Path, found: list[str]) -> None:
+    wanted = CLASSES.get(dataset)
+    if wanted and sorted(found) != sorted(wanted):
+        raise errors.UserError(
+            f"{folder} has the classes {', '.join(map(shown, found))}: its folders have to be "
+            f"{' and '.join(wanted)}, which all that tells them apart goes by"
+        )
 
 
 def run(params: Params) -> None:
@@ -50,7 +60,9 @@ def run(params: Params) -> None:
         if folder is None or missing[dataset]:
             print(f"no pictures of {dataset}: {missing[dataset]}", file=sys.stderr)
             continue
-        files = [path for inner in images_in(folder).values() for path in inner]
+        classes = images_in(folder)
+        _check_classes(dataset, folder, list(classes))
+        files = [path for inner in classes.values() for path in inner]
         # Threads: reading and hashing wait for no Python.
         digests = parallel.parallel_map(digest, files, parallel.THREADS, f"list {dataset}")
         names = [as_text(path.relative_to(folder).as_posix()) for path in files]

@@ -103,3 +103,12 @@ def test_a_folder_that_is_not_there_is_an_error_of_its_models(project):
     there = project.configure({"data": {"characters": "raw/characters"}})
     with pytest.raises(UserError, match="run `dvc repro split`"):
         train.run("character_cnn", there)
+
+
+@pytest.mark.parametrize("names", [("anime", "photo"), ("Cartoon", "Photo"), ("cartoon",)])
+def test_classes_of_other_names_are_told_before_anything_is_done(project, names):
+    (project.raw / "cartoon_or_photo").rename(project.folder / "theirs")
+    for name in names:
+        project.put(f"cartoon_or_photo/{name}/a.png", grainy_photo(0))
+    with pytest.raises(UserError, match=rf"has the classes {', '.join(names)}.* cartoon and photo"):
+        raw.run(load())
