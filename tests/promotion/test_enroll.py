@@ -202,7 +202,7 @@ def test_what_a_user_can_get_wrong_is_one_line(project, known):
         (["enroll", "cleo", "nowhere"], "no folder nowhere"),
         (["enroll", "cleo", empty], "empty is empty"),
         (["enroll", "cleo", project.raw / "bad"], "cut.jpg: the file is cut off"),
-        (["enroll", "cleo", project.raw / "bad"], "text.png: the file is none of"),
+        (["enroll", "cleo", project.raw / "bad"], "text.png: the file is no JPEG"),
         (["enroll", "cleo", cleo, "--version", "9"], "has no version 9: it has 1"),
         (["forget", "cleo"], "version 1 knows no cleo: it has aki, beni"),
     ]:
