@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from celflow import parallel
 from celflow.errors import UserError
 from celflow.parallel import PROCESSES, Workers, parallel_map
 from stages import clean, facecrop, split
@@ -126,7 +127,8 @@ def read_relative(name: str) -> str:
     return Path(name).read_text()
 
 
-def test_an_address_where_nobody_answers():
+def test_an_address_where_nobody_answers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(parallel, "PATIENCE", 1)
     nobody = Workers(backend="dask", cluster="tcp://127.0.0.1:1")
     with pytest.raises(UserError, match="nobody answers there"):
         parallel_map(read_relative, [], nobody, "read")
