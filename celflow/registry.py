@@ -60,13 +60,19 @@ class RegisteredVersion:
 
 
 def register(
-    model: str, run_id: str, saved_model: Path, content: str, tags: dict[str, str]
+    model: str,
+    run_id: str,
+    saved_model: Path,
+    content: str,
+    tags: dict[str, str],
+    description: str | None = None,
 ) -> tuple[RegisteredVersion, bool]:
     """Register a SavedModel as a version of `model`; returns the version, and whether it is new.
 
     The first version of a name becomes champion, later ones challenger.
 
     content: a digest of the SavedModel. Where a version has it already, that one is returned.
+    description: what MLflow shows on the version's page, in Markdown.
     """
     client = connect()
     with lock(), one_line_errors():
@@ -79,7 +85,8 @@ def register(
             _ensure_model(client, model)
             made = client.create_model_version(
                 model, info.model_uri, active.info.run_id,
-                tags={**tags, CONTENT: content, ALIAS_DUE: "yes"}, model_id=info.model_id,
+                tags={**tags, CONTENT: content, ALIAS_DUE: "yes"}, description=description,
+                model_id=info.model_id,
             )  # fmt: skip
         number = int(made.version)
         # A clone on another machine, which no lock keeps out, may have been quicker.

@@ -36,6 +36,8 @@ def import_model(
             raise UserError(f"{error}. If you trust who made it, say --trust") from error
     _check_signature(folder)
     content = digest(folder)
+    with registry.lock():
+        registry.finish(name)  # what a killed import left
     known = registry.with_content(name, content)
     if known is not None:
         return known, False

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from celflow import errors, lineage, registry, tracking
+from celflow import errors, lineage, registry
 from celflow.files import write_json
 from celflow.params import Params, load
 from stages import no_pictures
@@ -34,9 +34,10 @@ def run(name: str, params: Params) -> None:
     }
     with registry.run_of_fit(name, fit["fit_key"]) as active:
         run_id = active.info.run_id
-    version, new = registry.register(name, run_id, folder / "saved_model", card["content"], tags)
-    if new:
-        _describe(version, description(card, tags, json.loads(_metrics(name).read_text())))
+    told = description(card, tags, json.loads(_metrics(name).read_text()))
+    version, new = registry.register(
+        name, run_id, folder / "saved_model", card["content"], tags, told
+    )
     write_json(
         written,
         {"model": name, "version": version.version, "content": card["content"]},
@@ -75,11 +76,6 @@ def description(card: dict[str, Any], tags: dict[str, str], metrics: dict[str, A
 
 def _metrics(name: str) -> Path:
     return Path(f"metrics/{name}.json")
-
-
-def _describe(version: registry.RegisteredVersion, text: str) -> None:
-    with tracking.one_line_errors():
-        tracking.connect().update_model_version(version.model, str(version.version), text)
 
 
 if __name__ == "__main__":

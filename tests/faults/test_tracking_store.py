@@ -30,7 +30,8 @@ def log_a_run(folder: Path, number: int) -> None:
 def test_ten_processes_on_a_store_that_is_not_there_yet(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_project(tmp_path)
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")  # to import MLflow ten times takes a minute
+    context.set_forkserver_preload([__name__])
     processes = [
         context.Process(target=log_a_run, args=(tmp_path, number)) for number in range(PROCESSES)
     ]

@@ -1,5 +1,7 @@
 """A SavedModel from outside in the registry."""
 
+import shutil
+
 import pytest
 import tensorflow as tf
 from typer.testing import CliRunner
@@ -39,6 +41,24 @@ def test_a_model_from_outside_becomes_a_version_once(project, tmp_path):
     assert version.tags["imported"] == str(folder) and version.tags["trusted"] == "false"
     with registry.saved_model(version) as copy:
         assert (copy / "saved_model.pb").read_bytes() == (folder / "saved_model.pb").read_bytes()
+
+
+@pytest.mark.slow
+def test_importing_killed_before_each_write(tiny, store):
+    words = ("import", tiny.saved / "b0", "theirs", "--task", "cartoon_or_photo")
+    kills = 0
+    while True:
+        code, printed = tiny.run(*words, kill_at=kills)
+        if code == 0:
+            break
+        assert code == -9, printed
+        code, printed = tiny.run(*words)
+        assert code == 0, printed
+        assert registry.aliases()["theirs"] == {"champion": 1}
+        assert [version.version for version in registry.versions("theirs")] == [1]
+        kills += 1
+        shutil.copyfile(store / "mlflow.db", "mlflow.db")  # as empty as it was
+    assert kills >= 4
 
 
 def test_one_that_reads_files_needs_trust(project, tmp_path):

@@ -2,10 +2,8 @@
 
 import json
 import os
-import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import ModuleType
 
 import tensorflow as tf
 
@@ -62,13 +60,7 @@ class TinyProject:
             target=celflow,
             args=(str(self.folder), arguments, str(self.folder / log), kill_at, mlflow),
         )
-        # Streamlit's tests leave a script as the main module, which the child would run.
-        main = sys.modules["__main__"]
-        sys.modules["__main__"] = ModuleType("__main__")
-        try:
-            process.start()
-        finally:
-            sys.modules["__main__"] = main
+        process.start()
         return process
 
     def run(self, *words: object, kill_at: int | None = None) -> tuple[int, str]:
