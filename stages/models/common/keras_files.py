@@ -7,6 +7,7 @@ import re
 import zipfile
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -33,7 +34,8 @@ def save(model: keras.Model, path: Path) -> None:
                 metadata = json.loads(content)
                 content = json.dumps({**metadata, "date_saved": ""}, sort_keys=True).encode()
             elif name == "config.json":
-                content = _numbered(content.decode()).encode()
+                config = _without_shared_policies(json.loads(content))
+                content = _numbered(json.dumps(config)).encode()
             target.writestr(zipfile.ZipInfo(name, _NO_DATE), content)
     dated.unlink()
     write_bytes(path, buffer.getvalue())
@@ -48,6 +50,20 @@ def load(folder: Path, compile: bool = False) -> keras.Model:
     model = keras.models.load_model(folder / MODEL_FILE, compile=compile)
     model.jit_compile = False  # XLA compiles for longer than so small a network runs
     return model
+
+
+def _without_shared_policies(config: Any) -> Any:
+    """A config without the numbers of dtype policies, which layers share until they are loaded."""
+    if isinstance(config, list):
+        return [_without_shared_policies(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    is_policy = config.get("class_name") == "DTypePolicy"
+    return {
+        key: _without_shared_policies(value)
+        for key, value in config.items()
+        if not (is_policy and key == "shared_object_id")
+    }
 
 
 def _numbered(config: str) -> str:
