@@ -73,3 +73,10 @@ def test_keras_files(tmp_path):
 def test_saved_models(tmp_path):
     one, two = written_twice(SERVED, tmp_path)
     assert one == two and "saved_model/fingerprint.pb" in one
+
+
+def test_a_model_that_was_loaded_is_written_as_before(tmp_path):
+    keras_files.save(network(), tmp_path / "a" / keras_files.MODEL_FILE)
+    keras_files.save(keras_files.load(tmp_path / "a"), tmp_path / "b" / keras_files.MODEL_FILE)
+    a, b = (tmp_path / name / keras_files.MODEL_FILE for name in "ab")
+    assert a.read_bytes() == b.read_bytes()

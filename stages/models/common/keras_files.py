@@ -1,11 +1,8 @@
 """Keras models on disk, in files that are the same whenever and wherever they are written."""
 
 import io
-import itertools
 import json
-import re
 import zipfile
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +31,7 @@ def save(model: keras.Model, path: Path) -> None:
                 metadata = json.loads(content)
                 content = json.dumps({**metadata, "date_saved": ""}, sort_keys=True).encode()
             elif name == "config.json":
-                config = _without_shared_policies(json.loads(content))
-                content = _numbered(json.dumps(config)).encode()
+                content = json.dumps(_without_numbers(json.loads(content))).encode()
             target.writestr(zipfile.ZipInfo(name, _NO_DATE), content)
     dated.unlink()
     write_bytes(path, buffer.getvalue())
@@ -52,24 +48,18 @@ def load(folder: Path, compile: bool = False) -> keras.Model:
     return model
 
 
-def _without_shared_policies(config: Any) -> Any:
-    """A config without the numbers of dtype policies, which layers share until they are loaded."""
+def _without_numbers(config: Any) -> Any:
+    """A config without the numbers of objects that layers share, such as an initializer.
+
+    They are addresses in memory, and gone once a model was loaded: each layer has its own then.
+    """
     if isinstance(config, list):
-        return [_without_shared_policies(item) for item in config]
+        return [_without_numbers(item) for item in config]
     if not isinstance(config, dict):
         return config
-    is_policy = config.get("class_name") == "DTypePolicy"
     return {
-        key: _without_shared_policies(value)
-        for key, value in config.items()
-        if not (is_policy and key == "shared_object_id")
+        key: _without_numbers(value) for key, value in config.items() if key != "shared_object_id"
     }
-
-
-def _numbered(config: str) -> str:
-    """A model's config, whose shared objects are named by numbers from 0 on."""
-    number: dict[str, int] = defaultdict(itertools.count().__next__)
-    return re.sub(r'(?<="shared_object_id": )\d+', lambda found: str(number[found[0]]), config)
 
 
 def variables(model: keras.Model) -> list[tf.Variable]:
