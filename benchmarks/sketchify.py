@@ -139,13 +139,10 @@ def darkness_known(predictor: ImagePredictor, test: Examples, side: int) -> dict
 
     So much of the error is one number a picture, which the threshold has taken from its lines.
     """
-    binaries, true = pairs.pairs_of(drawings(test), side)
+    true, ours = true_and_ours(predictor, drawings(test), side)
     nearest = []
-    for binary, sketch in zip(binaries, true, strict=True):
-        ink, wanted = (
-            255.0 - one
-            for one in (predictor(np.dstack([binary] * 3))[..., 0].astype(float), sketch)
-        )
+    for sketch, drawn in zip(true, ours, strict=True):
+        ink, wanted = 255.0 - drawn, 255.0 - sketch
         factor = (ink * wanted).sum() / max(1.0, (ink * ink).sum())  # least squares
         nearest.append(np.clip(255 - factor * ink, 0, 255).round().astype(np.uint8))
     return metrics.image_quality(true, np.stack(nearest))
@@ -196,7 +193,7 @@ def main() -> None:
              for kind in sorted(set(map(kind_of, splits["test"].paths)))}  # fmt: skip
     if tested:
         apart["face crops"] = tested
-    counts = {split: len(examples) for split, examples in splits.items()}
+    counts = {split: len(part) for split, part in splits.items()}
     folder, checkpoint_dir = args.out / "model", args.out / "checkpoints"
     start = time.perf_counter()
     model.fit(splits, folder, checkpoint_dir, lambda *_: None)
