@@ -10,13 +10,6 @@ def log_format(text: str) -> str:
     return text
 
 
-def precision(text: str) -> str:
-    """`bfloat16`, or nothing."""
-    if text not in ("", "bfloat16"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not bfloat16")
-    return text
-
-
 def port(text: str) -> int:
     """A port, 0 to 65535."""
     port = int(text)

@@ -76,8 +76,8 @@ class Flags:
     tensorflow_intra_op_parallelism: int
     tensorflow_inter_op_parallelism: int
     log_format: str
-    lower_precision: str
-    lower_precision_requests: str
+    fast: bool
+    fast_examples: str
     without_effect: tuple[str, ...]
 
     @property
@@ -279,18 +279,18 @@ def _parser() -> argparse.ArgumentParser:
         "text",
         "text or json, a line an event (this server's own flag)",
     )
-    add(
-        "lower_precision",
-        flag_types.precision,
-        "",
-        "bfloat16 where a version answers alike in it and faster (this server's own flag)",
+    switch(
+        "fast",
+        False,
+        "bfloat16, and OpenVINO where it is installed, where a version answers alike and faster "
+        "(this server's own flag)",
     )
     add(
-        "lower_precision_requests",
+        "fast_examples",
         str,
         "",
-        "requests that decide, a TFRecord file or a request log's prefix, with {model} and "
-        "{version}; else the version's warm-up requests (this server's own flag)",
+        "examples that decide: a folder of pictures, a TFRecord file or a request log's prefix, "
+        "with {model} and {version}; else the version's warm-up requests (this server's own flag)",
     )
     for name in WITHOUT_EFFECT:
         parser.add_argument(f"--{name}", nargs="?", const="", help="accepted, without effect")

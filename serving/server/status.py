@@ -44,7 +44,9 @@ _NOISE = re.compile(
 
 def graph_error(text: str) -> str:
     """The sentence in an error of TensorFlow's: without stack traces and names of nodes."""
-    text = re.sub(r"\[\[\{\{.*?\}\}.*?\]\]|\[Op:.*?\]", "", text, flags=re.DOTALL)
+    text = text.partition("\nTraceback (most recent call last)")[0]  # of Python in a graph
+    nodes = r"\[\[\{\{.*?\}\}.*?\]\]|\[Op:.*?\]|\{\{function_node .*?\}\} ?"
+    text = re.sub(nodes, "", text, flags=re.DOTALL)
     lines = [line for line in text.splitlines() if line.strip() and not _NOISE.match(line)]
     # An assertion's first part is the sentence that its author wrote.
     line = re.sub(r"^assertion failed: \[([^\]]*)\]", r"\1", one_line(" ".join(lines)))

@@ -17,7 +17,7 @@ from serving.protos import prediction_log_pb2
 from serving.server.byte_budget import NO_BUDGET
 from serving.server.deadline import NO_DEADLINE, Deadline
 from serving.server.metrics import LOAD_LATENCY, LOADS, WARMUP_LATENCY, Metrics
-from serving.server.runtime import batching_options, precision, saved_model, tflite_model
+from serving.server.runtime import batching_options, fast, saved_model, tflite_model
 from serving.server.runtime.batching import Batcher
 from serving.server.runtime.model_files import (
     BATCHING_FILE,
@@ -46,7 +46,7 @@ class Loader:
         predict: how to answer.
         tflite_interpreters: requests of a TensorFlow Lite model that run at a time.
         metrics: of the loads.
-        lower_precision, precision_requests: see `precision`.
+        fast, fast_examples: see `fast.choose`.
         own_batching: whether a version batches by the file in its folder, and not without one.
     """
 
@@ -58,8 +58,8 @@ class Loader:
     tflite_interpreters: int = 1
     metrics: Metrics = field(default_factory=Metrics)
     own_batching: bool = False
-    lower_precision: bool = False
-    precision_requests: str = ""
+    fast: bool = False
+    fast_examples: str = ""
 
     def __call__(self, name: str, version: int, folder: Path) -> Servable:
         """The servable in `folder`.
@@ -95,8 +95,8 @@ class Loader:
             definitions, signatures = tflite_model.load(lite, self.tflite_interpreters)
         else:
             options = self.saved_model
-            if self.lower_precision:
-                options = precision.choose(name, version, folder, options, self.precision_requests)
+            if self.fast:
+                options = fast.choose(name, version, folder, options, self.fast_examples)
             definitions, signatures = saved_model.load(folder, options)
         queue = None
         if self.batcher and not self.own_batching:

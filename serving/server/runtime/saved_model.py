@@ -19,6 +19,7 @@ from tensorflow.python.client import pywrap_tf_session as tf_session
 
 from serving.protos import meta_graph_pb2, saved_model_pb2
 from serving.server.deadline import Deadline, deadline_passed
+from serving.server.runtime import openvino_network
 from serving.server.runtime.model_files import SAVED_MODEL_FILES
 from serving.server.runtime.signature import Signature
 from serving.server.status import CODES, StatusError, graph_error
@@ -44,12 +45,14 @@ class SavedModelOptions:
         tags: of the `MetaGraphDef`, all of them.
         session_config: `ConfigProto` of sessions; None for the number of threads as
             `prepare_devices` set it, and memory of GPUs that grows.
-        bfloat16: let oneDNN multiply in bfloat16, where the processor can.
+        bfloat16: multiply in bfloat16, where the processor can.
+        openvino: let OpenVINO run the network inside; otherwise all is TensorFlow's.
     """
 
     tags: tuple[str, ...] = (tf.saved_model.SERVING,)
     session_config: Any = None
     bfloat16: bool = False
+    openvino: bool = False
 
 
 def prepare_devices(intra_op_threads: int, inter_op_threads: int) -> None:
@@ -161,13 +164,16 @@ def _session(folder: Path, options: SavedModelOptions) -> tf.compat.v1.Session:
     """A session with the model in it; it is closed when nothing refers to it any more."""
     config = tf.compat.v1.ConfigProto()
     config.CopyFrom(options.session_config or _default_config())
-    if options.bfloat16:
+    if options.bfloat16 and not options.openvino:
         rewriting = config.graph_options.rewrite_options
         rewriting.auto_mixed_precision_onednn_bfloat16 = RewriterConfig.ON
     graph = tf.Graph()
     session = tf.compat.v1.Session(graph=graph, config=config)
     with graph.as_default():
-        tf.compat.v1.saved_model.load(session, options.tags, str(folder))
+        if options.openvino:
+            openvino_network.load(session, options.tags, folder, options.bfloat16)
+        else:
+            tf.compat.v1.saved_model.load(session, options.tags, str(folder))
     graph.finalize()
     return session
 

@@ -1,8 +1,9 @@
-"""bfloat16 only where it was measured to answer as float32 does; whatever goes wrong, float32."""
+"""A faster way only where it was measured to answer alike; whatever goes wrong, as it is."""
 
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,41 +39,46 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def choose(version: Path, requests: str) -> tuple[bool, str]:
-    """Whether bfloat16 was chosen, and what the log says."""
-    from serving.server.runtime import precision
+def choose(version: Path, examples: str) -> tuple[Any, list[str]]:
+    """What was chosen, and what the log says."""
+    from serving.server.runtime import fast
     from serving.server.runtime.saved_model import SavedModelOptions
 
     said: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
-    precision.log.addHandler(handler)
-    precision.log.setLevel(logging.INFO)
+    fast.log.addHandler(handler)
+    fast.log.setLevel(logging.INFO)
     try:
-        chosen = precision.choose("layer", 1, version, SavedModelOptions(), requests)
+        chosen = fast.choose("layer", 1, version, SavedModelOptions(), examples)
     finally:
-        precision.log.removeHandler(handler)
-    return chosen.bfloat16, said[0]
+        fast.log.removeHandler(handler)
+    return chosen, said
 
 
+@pytest.mark.parametrize("openvino", [False, True])
 def test_what_answers_alike_is_taken_and_loads(
-    version: Path, monkeypatch: pytest.MonkeyPatch
+    version: Path, openvino: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """How fast it is depends on the machine; the rest does not."""
-    from serving.server.runtime import precision
+    from serving.server.runtime import fast, openvino_network
     from serving.server.runtime.loader import Loader
 
-    monkeypatch.setattr(precision, "MIN_SPEEDUP", 0)
-    chosen, said = choose(version, f"{version.parents[1]}/{{model}}/requests")
-    assert chosen and "runs in bfloat16: 200 examples, 100.0% alike" in said
-    monkeypatch.setattr(precision, "choose", lambda *_: precision.SavedModelOptions(bfloat16=True))
-    servable = Loader(warm_up=0, lower_precision=True)("layer", 1, version)
+    monkeypatch.setattr(openvino_network, "installed", lambda: openvino)
+    monkeypatch.setattr(fast, "MIN_SPEEDUP", 0)
+    chosen, (said,) = choose(version, f"{version.parents[1]}/{{model}}/requests")
+    assert chosen.bfloat16 and chosen.openvino is openvino
+    by = "OpenVINO" if openvino else "TensorFlow"
+    assert f"runs in bfloat16 by {by}: 200 examples, 100.0% alike" in said
+    monkeypatch.setattr(fast, "choose", lambda *_: chosen)
+    servable = Loader(warm_up=0, fast=True)("layer", 1, version)
     assert "serving_default" in servable.signature_defs
 
 
-def test_without_enough_examples_it_stays_float32(version: Path) -> None:
+def test_without_enough_examples_it_stays_as_it_is(version: Path) -> None:
     chosen, said = choose(version, "")
-    assert not chosen and "0 examples" in said and "200 are needed" in said
+    assert not chosen.bfloat16 and not chosen.openvino
+    assert "0 examples" in said[0] and "200 are needed" in said[0]
 
 
 def test_a_comparison_that_dies_takes_nothing_along(
@@ -83,7 +89,8 @@ def test_a_comparison_that_dies_takes_nothing_along(
     dies.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(dies))
     chosen, said = choose(version, "")
-    assert not chosen and "runs in float32: it crashed" in said
+    assert not chosen.bfloat16 and not chosen.openvino
+    assert all("does not run in" in line and line.endswith("it crashed") for line in said)
 
 
 @pytest.mark.parametrize(
@@ -93,13 +100,13 @@ def test_a_comparison_that_dies_takes_nothing_along(
 def test_what_is_accepted(
     agreement: float, difference: float, speedup: float, accepted: bool
 ) -> None:
-    from serving.server.runtime.precision import Comparison
+    from serving.server.runtime.fast import Comparison
 
     assert Comparison(COUNT, agreement, difference, speedup).accepted is accepted
 
 
 def test_what_counts_as_alike() -> None:
-    from serving.server.runtime.precision import _agreement, _difference
+    from serving.server.runtime.fast import _agreement, _difference
 
     one = {
         "scores": np.float32([[0.6, 0.4], [0.51, 0.49]]),
