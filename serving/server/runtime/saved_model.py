@@ -82,7 +82,7 @@ def load(
         session = _session(folder, options)
     except TENSORFLOW_ERRORS as error:
         raise _status_error(error) from None
-    small = _is_small(meta_graph.graph_def)
+    small = not options.openvino and _is_small(meta_graph.graph_def)
     return definitions, {
         name: Signature(name, definition, _SignatureCall(session, definition, small))
         for name, definition in definitions.items()
