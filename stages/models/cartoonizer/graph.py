@@ -11,8 +11,8 @@ from stages.models.cartoonizer.networks import STRIDE
 
 AREA = 512 * 1024  # px, that larger pictures are drawn in; more has no more to say
 LEAST = 16  # px, of a side
-COLOURS, FEWEST = 20, 12  # of the palette, without abstraction and with all of it
-NEAR, LINE = 2.0, 0.8  # px in 256 x 256, of Gaussians: of neighbours, of contours
+COLOURS, FEWEST = 16, 8  # of the palette, without abstraction and with all of it
+NEAR, LINE = 1.2, 0.8  # px in 256 x 256, of Gaussians: of neighbours, of contours
 SOFT = 0.5  # px, of the edges of regions
 CLOSER = 0.5  # share of each side that all of the abstraction takes from what is drawn in
 STRIP = 128 * 1024  # px that are brought to full size at a time
