@@ -13,7 +13,7 @@ from stages.models.cartoonizer.flattening import LUMINANCE
 TO_OPPONENT = np.array([LUMINANCE, (-0.27, -0.53, 0.8), (0.8, -0.67, -0.13)], np.float32).T
 FROM_OPPONENT = np.linalg.inv(TO_OPPONENT)
 LEVELS = 32  # a channel's, of the histogram that colours are chosen from
-RARE = 0.5  # exponent of how often a colour is there: below 1, so that lips and eyes have theirs
+RARE = 0.4  # exponent of how often a colour is there: below 1, so that lips and eyes have theirs
 ROUNDS = 6  # of k-means
 CERTAIN = 0.003  # squared distance from a colour of the palette that costs a pixel 1,
 AGREEMENT = 12.0  # and what it gains where all neighbours have this colour
