@@ -24,7 +24,9 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # or serving.py beside this file comes first
 from celflow.params import load
+from serving.server.deadline import NO_DEADLINE
 from serving.server.runtime import saved_model
+from serving.server.runtime.saved_model import SavedModelOptions
 from stages.models.common import table
 from stages.models.common.calibration import Calibration
 from stages.models.threshold_classifiers.threshold_classifier import MODEL_FILE
@@ -61,10 +63,12 @@ def main() -> None:
             (folder / MODEL_FILE).write_text(json.dumps(fitted))
             servable = model.servable(folder, ["cartoon", "photo"], Calibration())
             servable.save(folder / "saved_model")
-            signature = saved_model.load(folder / "saved_model")[1]["serving_default"]
+            _, signatures = saved_model.load(folder / "saved_model", SavedModelOptions())
+            signature = signatures["serving_default"]
 
         def in_graph(data: bytes, signature=signature) -> np.ndarray:
-            return signature.run({"image_bytes": np.array([data], object)})["scores"]
+            inputs = {"image_bytes": np.array([data], object)}
+            return signature.run(inputs, NO_DEADLINE)["scores"]
 
         in_graph(contents[0])
         taken = np.empty((2, ROUNDS, len(contents)))
