@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from celflow.child_processes import end_with_parent
 from celflow.errors import UserError
 
 LOGS = Path("logs")
@@ -35,6 +36,7 @@ class Service:
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 env={**os.environ, **self.environment}, start_new_session=True,
+                preexec_fn=end_with_parent,
             )  # fmt: skip
 
     def check(self) -> None:

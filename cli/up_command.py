@@ -53,7 +53,9 @@ def up(
         aliases = deploy.deploy(client).aliases
         served_folder.remove_unserved(serving_config.read())
         services = _services(start.command, host, dashboard_port, mlflow_port, client)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        for number in (signal.SIGTERM, signal.SIGHUP):  # the latter: the terminal was closed
+            if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+                signal.signal(number, lambda number, _: sys.exit(128 + number))
         for service in services:
             stack.callback(service.stop)
             service.start()

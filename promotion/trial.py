@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from celflow.child_processes import end_with_parent
 from celflow.errors import UserError
 from promotion.served_folder import SERVED
 from serving.client import Client
@@ -74,8 +75,9 @@ def starting() -> Iterator[Trial]:
         ]  # fmt: skip
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-            )
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                preexec_fn=end_with_parent,
+            )  # fmt: skip
         try:
             yield Trial(process, folder / "log")
         finally:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -98,6 +99,23 @@ def test_a_service_that_does_not_listen_to_sigterm_is_killed(tmp_path, monkeypat
         service.check()
     service.stop()
     assert service.process is not None and service.process.poll() is not None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
+def test_services_end_with_a_celflow_that_was_killed(tmp_path):
+    code = (
+        "import sys, time; from cli.services import Service; idle = 'import time; time.sleep(99)';"
+        "service = Service('idle', [sys.executable, '-c', idle], {}, bool); service.start();"
+        "print(service.process.pid, flush=True); time.sleep(99)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as celflow:  # fmt: skip
+        service = psutil.Process(int(celflow.stdout.readline()))
+        celflow.kill()
+    psutil.wait_procs([service], timeout=20)
+    assert not service.is_running() or service.status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.parametrize(
