@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # or this file would be the package `serving`
-from benchmarks.parts.harness import IN_FLIGHT, Bench, Worker, predict_request
+from benchmarks.parts.harness import IN_FLIGHT, MODELS, Bench, Worker, predict_request
 from benchmarks.parts.other_servers import OTHER_SERVERS
 from celflow import errors
 from serving import backends
@@ -187,6 +187,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes")
     parser.add_argument("--only", default=",".join(MEASUREMENTS), help="some of %(default)s")
     parser.add_argument("--exports", type=Path, default=Path("exports"), help="trained models")
+    parser.add_argument(
+        "--models", type=lambda names: names.split(","), default=MODELS, help="of these folders"
+    )
     parser.add_argument(
         "--backend", type=backends.Backend, default=backends.Backend.embedded,
         help="auto, binary, docker or embedded (default: embedded)",

@@ -134,7 +134,7 @@ class Bench:
         self.load = stack.enter_context(Worker("load", scratch / "load.log"))
         self.bare = stack.enter_context(Worker("inprocess", scratch / "inprocess.log"))
         self.half_plus = self.built("half_plus")
-        found = {name: arguments.exports / name / "saved_model" for name in MODELS}
+        found = {name: arguments.exports / name / "saved_model" for name in arguments.models}
         self.models = {name: folder for name, folder in found.items() if folder.is_dir()}
         if not self.models:
             self.models = {"small": self.built("small")}

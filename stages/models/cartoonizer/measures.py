@@ -1,6 +1,9 @@
 """How near the cartoonizer's results come to drawings, and how far they go from the photos."""
 
+from functools import cache
+
 import cv2
+import keras
 import numpy as np
 
 from stages.models.cartoonizer import judges
@@ -93,8 +96,14 @@ def score(measured: Metrics, likeness: float) -> float:
 
 def called_cartoon(pictures: list[np.ndarray]) -> float:
     """Share of pictures that the released `photo_compact` takes for cartoons."""
-    network = photo_compact.network(SIDE, 0.0)
-    released_weights.load(network, "released", photo_compact.RELEASED, "photo_compact")
     small = [cv2.resize(one, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for one in pictures]
     place = photo_compact.LABELS.index("cartoon")
-    return float(np.mean(predict_on(network, np.stack(small)).argmax(axis=1) == place))
+    return float(np.mean(predict_on(_network(), np.stack(small)).argmax(axis=1) == place))
+
+
+@cache
+def _network() -> keras.Model:
+    """The released `photo_compact`; one for all calls: TensorFlow traces each anew, and warns."""
+    network = photo_compact.network(SIDE, 0.0)
+    released_weights.load(network, "released", photo_compact.RELEASED, "photo_compact")
+    return network
