@@ -11,7 +11,7 @@ from celflow import metrics
 from celflow.params import UnsureConfig
 from stages.models.common import calibration, image_ops
 from stages.models.common.calibration import Calibration
-from stages.models.common.served_classifier import ServedClassifier
+from stages.models.common.served_classifier import ONE_COLOUR, ServedClassifier
 
 from .conftest import encoded, flat_drawing, grainy_photo, make_model
 
@@ -155,6 +155,23 @@ def test_one_column_more_than_names_is_answered_too():
     module = ServedClassifier(labels, lambda image: image[0, 0, 0], lambda batch: scores)
     answer = module.from_pixels(tf.zeros([2, 4, 4, 3], tf.uint8))
     assert answer["verdict"].numpy().tolist() == [b"unknown", b"aki"]
+
+
+@pytest.mark.parametrize("thresholds", [Calibration(low=0.4, high=0.6), Calibration()])
+def test_in_a_picture_of_one_colour_there_is_nothing_to_go_by(thresholds):
+    """Whatever the network makes of it; with no thresholds, nothing is ever unsure."""
+    scores = tf.constant([[0.99, 0.01]] * 3)
+    module = ServedClassifier(
+        ["cartoon", "photo"], lambda image: image, lambda _: scores, calibration=thresholds
+    )
+    grey, nearly, drawn = np.full((3, 8, 8, 3), (90, 20, 200), np.uint8)
+    nearly[::2] += np.uint8(ONE_COLOUR)
+    drawn[3, 3] = 0
+    answer = module.from_pixels(tf.constant(np.stack([grey, nearly, drawn])))
+    unsure = [b"unsure"] * 2 if thresholds.low < thresholds.high else [b"cartoon"] * 2
+    assert answer["verdict"].numpy().tolist() == [*unsure, b"cartoon"]
+    found = answer["scores"].numpy()[:, 0]
+    assert (found[:2] == 0.5).all() == (thresholds.low < thresholds.high) and found[2] > 0.9
 
 
 def write_validation(folder, columns: int = 2, count: int = 60) -> None:

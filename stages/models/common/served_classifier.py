@@ -9,6 +9,8 @@ from celflow.metrics import UNSURE
 from stages.models.common.calibration import SCORE_MARGIN, Calibration
 from stages.models.common.image_ops import decode, map_images
 
+ONE_COLOUR = 8  # levels that each channel may differ by, as in a JPEG of one colour
+
 
 class ServedClassifier(tf.Module):
     """A served classifier.
@@ -21,7 +23,9 @@ class ServedClassifier(tf.Module):
         calibration: how what `head` answers becomes scores and a verdict.
 
     It answers `scores` (float32 [N, C]), `classes` (string [N, C]) and `verdict` (string [N]): the
-    best name, or "unsure" between the thresholds of `calibration`.
+    best name, or "unsure" between the thresholds of `calibration`. Where that has thresholds, and
+    `per_image` gives pixels, a picture of one colour is "unsure", all scores alike: there is
+    nothing in it to go by, whatever a network makes of it.
     """
 
     def __init__(
@@ -48,9 +52,14 @@ class ServedClassifier(tf.Module):
             logits = tf.math.log(tf.clip_by_value(scores, SCORE_MARGIN, 1.0))
             bias = tf.one_hot(0, tf.shape(scores)[1]) * calibration.bias
             scores = tf.nn.softmax(logits / calibration.temperature + bias)
+        sure = calibration.sure(scores)
+        if calibration.low < calibration.high and batch.dtype == tf.uint8:
+            empty = _is_one_colour(batch)
+            scores = tf.where(empty[:, None], 1 / len(self._labels), scores)
+            sure &= ~empty
         classes = tf.tile(self._labels[None], [tf.shape(scores)[0], 1])
         best = tf.gather(self._labels, tf.argmax(scores, axis=1))
-        verdict = tf.where(calibration.sure(scores), best, UNSURE)
+        verdict = tf.where(sure, best, UNSURE)
         return {"scores": scores, "classes": classes, "verdict": verdict}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
@@ -71,3 +80,9 @@ class ServedClassifier(tf.Module):
             str(folder),
             signatures={"serving_default": self.from_bytes, "pixels": self.from_pixels},
         )
+
+
+def _is_one_colour(pixels: tf.Tensor) -> tf.Tensor:
+    """bool [N] of uint8 [N, H, W, 3]."""
+    spread = tf.reduce_max(pixels, [1, 2]) - tf.reduce_min(pixels, [1, 2])
+    return tf.reduce_all(spread <= ONE_COLOUR, axis=1)
