@@ -1,18 +1,26 @@
 """Child processes that end with the process that started them."""
 
-import ctypes
-import signal
-import sys
-
-_SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
-_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import cache
 
 
-def end_with_parent() -> None:
-    """As `preexec_fn` of a child: it gets SIGTERM when the thread that started it has ended.
+def ends_with_parent(command: Sequence[str]) -> list[str]:
+    """`command`, so that it gets SIGTERM when the thread that starts it has ended.
 
     Also where that was killed, and could stop nobody: otherwise the child would keep its ports.
-    Linux only; elsewhere it does nothing.
+    By util-linux's setpriv (prctl(2), PR_SET_PDEATHSIG); where there is none, as it is. Not by
+    `preexec_fn`: that forks, and a fork while gRPC's threads run ends either process.
     """
-    if _prctl is not None:
-        _prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+    return [*_prefix(), *command]
+
+
+@cache
+def _prefix() -> tuple[str, ...]:
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        return ()
+    prefix = (setpriv, "--pdeathsig", "TERM")
+    known = subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0
+    return prefix if known else ()

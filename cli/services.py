@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from celflow.child_processes import end_with_parent
+from celflow.child_processes import ends_with_parent
 from celflow.errors import UserError
 
 LOGS = Path("logs")
@@ -34,9 +34,9 @@ class Service:
         with (LOGS / f"{self.name}.log").open("wb") as log:
             # In its own session Ctrl-C does not reach it, so that services stop in order.
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                ends_with_parent(self.command),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 env={**os.environ, **self.environment}, start_new_session=True,
-                preexec_fn=end_with_parent,
             )  # fmt: skip
 
     def check(self) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from celflow.child_processes import end_with_parent
+from celflow.child_processes import ends_with_parent
 from celflow.errors import UserError
 from promotion.served_folder import SERVED
 from serving.client import Client
@@ -75,8 +75,8 @@ def starting() -> Iterator[Trial]:
         ]  # fmt: skip
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                preexec_fn=end_with_parent,
+                ends_with_parent(command),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
         try:
             yield Trial(process, folder / "log")

@@ -101,7 +101,7 @@ def test_a_service_that_does_not_listen_to_sigterm_is_killed(tmp_path, monkeypat
     assert service.process is not None and service.process.poll() is not None
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="nobody tells a child of its parent's end")
 def test_services_end_with_a_celflow_that_was_killed(tmp_path):
     code = (
         "import sys, time; from cli.services import Service; idle = 'import time; time.sleep(99)';"
