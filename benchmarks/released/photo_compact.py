@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from benchmarks.released.augment_torch import augment, nothing, view
 from benchmarks.released.inception_torch import Inception, array, from_keras, to_keras
-from stages.models.common import released_weights
+from stages.models.common import compact_network, released_weights
 from stages.models.photo_compact import photo_compact
 
 DATA = Path(os.environ.get("CELFLOW_REAL_DATA", ""))
@@ -131,7 +131,7 @@ class Separable(nn.Module):
 
 
 class Compact(nn.Module):
-    """`photo_compact.network` in PyTorch: pixels to a logit of "cartoon"."""
+    """`compact_network.network` in PyTorch: pixels to a logit of "cartoon"."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -264,7 +264,7 @@ def release(small: Compact) -> None:
     """Write released.npz."""
     import keras
 
-    network = photo_compact.network(SIDE, 0.0)
+    network = compact_network.network(SIDE, 0.0)
     to_keras(small.trunk, network)
     own = [one for one in network.layers if isinstance(one, keras.layers.SeparableConv2D)]
     norms = [one for one in network.layers if getattr(one, "scale", False) is True]

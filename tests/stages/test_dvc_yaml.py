@@ -150,3 +150,10 @@ def test_reports_persist_where_the_stage_fails(name):
 def test_no_two_models_share_an_output():
     made = [path for name in STAGES for path in outputs(name)]
     assert len(made) == len(set(made))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_word_in_one_models_folder_leaves_other_models_as_they_are(name):
+    item = STAGES[name][2]
+    folders = {dep for dep in paths(name, "deps") if dep.startswith("stages/models/")}
+    assert folders <= {"stages/models/common", item.get("code")}

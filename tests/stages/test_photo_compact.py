@@ -11,7 +11,7 @@ from PIL import Image
 from celflow.errors import UserError
 from celflow.manifest import Examples
 from celflow.params import load
-from stages.models.common import table
+from stages.models.common import compact_network, table
 from stages.models.common.image_ops import read_pixels
 from stages.models.common.training_loop import predict_on
 from stages.models.photo_compact import photo_compact
@@ -67,7 +67,7 @@ def created(tmp_path: Path, **changes: object) -> PhotoCompact:
 
 def test_the_released_weights_are_small() -> None:
     assert photo_compact.RELEASED.stat().st_size < 4e6
-    network = photo_compact.network(SIDE, 0.3)
+    network = compact_network.network(SIDE, 0.3)
     # Two operations a multiplication: under 1 GFLOP, as published for such networks.
     assert 2 * _multiplications(network) < 1e9
 

@@ -1,6 +1,7 @@
 """How near the cartoonizer's results come to drawings, and how far they go from the photos."""
 
 from functools import cache
+from pathlib import Path
 
 import cv2
 import keras
@@ -9,10 +10,12 @@ import numpy as np
 from stages.models.cartoonizer import judges
 from stages.models.cartoonizer.features import Features, kernel_distance
 from stages.models.cartoonizer.judges import Draw
-from stages.models.common import released_weights
+from stages.models.common import compact_network, released_weights
 from stages.models.common.training_loop import predict_on
-from stages.models.photo_compact import photo_compact
 
+# The released `photo_compact` of the day when these measures were chosen. A copy: a judge stays the
+# same when the model is taught anew, or results of before and after could not be compared.
+JUDGE = Path(__file__).parent / "judge.npz"
 AIMS = {"flat_share": 0.45, "colour_coverage": 0.7, "called_cartoon": 0.5}
 CONTOURS = 0.02  # share of contours in drawings
 SIDE = 112  # px, that the released network takes
@@ -97,13 +100,13 @@ def score(measured: Metrics, likeness: float) -> float:
 def called_cartoon(pictures: list[np.ndarray]) -> float:
     """Share of pictures that the released `photo_compact` takes for cartoons."""
     small = [cv2.resize(one, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for one in pictures]
-    place = photo_compact.LABELS.index("cartoon")
-    return float(np.mean(predict_on(_network(), np.stack(small)).argmax(axis=1) == place))
+    cartoon, photo = predict_on(_judge(), np.stack(small)).T
+    return float(np.mean(cartoon > photo))
 
 
 @cache
-def _network() -> keras.Model:
-    """The released `photo_compact`; one for all calls: TensorFlow traces each anew, and warns."""
-    network = photo_compact.network(SIDE, 0.0)
-    released_weights.load(network, "released", photo_compact.RELEASED, "photo_compact")
+def _judge() -> keras.Model:
+    """One for all calls: TensorFlow traces each anew, and warns."""
+    network = compact_network.network(SIDE, 0.0)
+    released_weights.load(network, "released", JUDGE, "judge.npz")
     return network

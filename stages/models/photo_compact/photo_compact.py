@@ -11,7 +11,7 @@ from typing import Annotated
 import keras
 import numpy as np
 import pandas as pd
-from keras import KerasTensor, layers
+from keras import layers
 from pydantic import Field
 
 from celflow import metrics
@@ -19,6 +19,7 @@ from celflow.errors import UserError
 from celflow.params import Share, UserPath
 from stages.models.common import calibration, keras_files, released_weights
 from stages.models.common.calibration import Calibration
+from stages.models.common.compact_network import network
 from stages.models.common.config import NetworkConfig
 from stages.models.common.image_ops import read_pixels
 from stages.models.common.keras_classifier import KerasClassifier
@@ -114,24 +115,6 @@ class PhotoCompact(KerasClassifier[PhotoCompactConfig]):
         truth = raw.pop("truth").to_numpy()
         unsure = self.params.evaluate.unsure
         return calibration.fit(truth, raw.to_numpy(np.float32), unsure, biased=True)
-
-
-def network(side: int, dropout: float) -> keras.Model:
-    """Pixels [N, side, side, 3], 0 to 255, to probabilities of two classes, float32 [N, 2]."""
-    inputs = keras.Input((side, side, 3))
-    whole = keras.applications.InceptionV3(
-        include_top=False, weights=None, input_tensor=layers.Rescaling(1 / 127.5, offset=-1)(inputs)
-    )
-    tapped = whole.get_layer("mixed2").output
-
-    def separable(x: KerasTensor) -> KerasTensor:
-        x = layers.SeparableConv2D(384, 3, padding="same")(x)
-        return layers.Activation("relu")(layers.BatchNormalization()(x))
-
-    x = separable(separable(layers.MaxPooling2D(3, strides=2)(tapped)))
-    pooled = [layers.GlobalAveragePooling2D()(places) for places in (tapped, x)]
-    x = layers.Dropout(dropout)(layers.Concatenate()(pooled))
-    return keras.Model(inputs, layers.Dense(2, activation="softmax")(x), name="photo_compact")
 
 
 def between(start: list[np.ndarray], end: list[np.ndarray], share: float) -> list[np.ndarray]:
