@@ -152,8 +152,8 @@ def test_no_two_models_share_an_output():
     assert len(made) == len(set(made))
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", [name for name, (_, key, _) in STAGES.items() if key])
 def test_a_word_in_one_models_folder_leaves_other_models_as_they_are(name):
     item = STAGES[name][2]
     folders = {dep for dep in paths(name, "deps") if dep.startswith("stages/models/")}
-    assert folders <= {"stages/models/common", item.get("code")}
+    assert folders <= {"stages/models/common", item["code"]}
