@@ -82,18 +82,24 @@ def overhead(bench: Bench) -> Iterator[Row]:
 
 
 def latency(bench: Bench) -> Iterator[Row]:
-    """p99 at half of the highest throughput, against one call in-process."""
+    """p99 of each API at half of its highest throughput, against one call in-process."""
     for name, folder in bench.models.items():
         job = {"folder": str(folder), "images": bench.encoded, "seconds": bench.seconds}
         call = bench.bare.ask(do="latency", **job)["p50"]
         with bench.server({name: [folder]}) as server:
-            most = bench.ask(server.address, bench.requests(name), seconds=min(5, bench.seconds))
-            seconds = max(bench.seconds, 500 / most.rate)  # five are slower than p99
-            half = bench.ask(server.address, bench.requests(name), most.rate / 2, seconds)
-        yield (
-            f"{name}: p99 at {half.rate:.0f}/s", f"{half.p99:.1f} ms{half.error_note}",
-            f"{call:.1f} ms, one call in-process", f"{half.p99 / call:.2f}", "at most 3",
-        )  # fmt: skip
+            rest = f"{server.rest_address}/v1/models/{name}:predict"
+            for api, address, requests in (
+                ("gRPC", server.address, bench.requests(name)),
+                ("REST", rest, bench.json_requests()),
+            ):
+                most = bench.ask(address, requests, seconds=min(5, bench.seconds))
+                seconds = max(bench.seconds, 500 / most.rate)  # five are slower than p99
+                half = bench.ask(address, requests, most.rate / 2, seconds)
+                yield (
+                    f"{name}: p99 of {api} at {half.rate:.0f}/s",
+                    f"{half.p99:.1f} ms{half.error_note}",
+                    f"{call:.1f} ms, one call in-process", f"{half.p99 / call:.2f}", "at most 3",
+                )  # fmt: skip
 
 
 def many_models(bench: Bench) -> Iterator[Row]:

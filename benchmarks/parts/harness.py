@@ -155,6 +155,10 @@ class Bench:
             for image in self.images
         ]
 
+    def json_requests(self) -> list[bytes]:
+        """A body of REST's `:predict` an image."""
+        return [json.dumps({"instances": [{"b64": image}]}).encode() for image in self.encoded]
+
     def start(
         self, address: str, requests: Sequence[bytes], in_flight: int = 0, rate: float = 0
     ) -> None:
@@ -200,7 +204,7 @@ class Bench:
         address = f"127.0.0.1:{grpc_port}"
         with Process(launch.command, log) as process, Client(address, patience=0) as client:
             process.wait_for(client.healthy)
-            yield Server(process, client, served)
+            yield Server(process, client, served, f"http://127.0.0.1:{rest_port}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,6 +214,7 @@ class Server:
     process: Process
     client: Client
     served: Path
+    rest_address: str
 
     @property
     def address(self) -> str:
