@@ -22,6 +22,10 @@ class UserError(Exception):
     """
 
 
+class Unavailable(UserError):
+    """A service does not answer now; the same may work later. See `celflow.waiting`."""
+
+
 def run(main: Callable[[], None]) -> None:
     """Run `main`; a `UserError` ends in one line on stderr and exit code 1.
 

@@ -22,7 +22,7 @@ from urllib.request import url2pathname
 
 from filelock import FileLock, Timeout
 
-from celflow.errors import UserError, of_the_disk
+from celflow.errors import Unavailable, UserError, of_the_disk
 from celflow.params import PARAMS_FILE
 
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -277,7 +277,7 @@ def _check_answers(uri: str) -> None:
         raise _down(uri) from None
 
 
-def _down(uri: str) -> UserError:
-    return UserError(
+def _down(uri: str) -> Unavailable:
+    return Unavailable(
         f"no MLflow answers at {uri}: start it, or unset MLFLOW_TRACKING_URI for the project's own"
     )

@@ -30,6 +30,7 @@ def listen(
 
     import uvicorn
 
+    from celflow import registry
     from promotion import webhook
     from serving.client import Client
 
@@ -41,5 +42,8 @@ def listen(
     with Client(server) as client:
         webhook.register(url, secret)
         print(f"MLflow tells {url} of aliases that are moved; Ctrl-C ends it", flush=True)
-        app = webhook.application(secret, webhook.Syncing(client).changed)
+        syncing = webhook.Syncing(client)
+        for model in registry.models():  # an alias may have moved while nobody listened
+            syncing.changed(model)
+        app = webhook.application(secret, syncing.changed)
         uvicorn.run(app, host=host, port=port, log_level="warning")

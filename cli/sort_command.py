@@ -131,28 +131,38 @@ def watch(
 ) -> None:
     """Sort a folder, and go on as files arrive in it; Ctrl-C ends it.
 
-    A file counts as arrived when it has not changed for two seconds.
+    A file counts as arrived when it has not changed for two seconds. Where the server is away, it
+    is waited for.
     """
     from serving.client import Client
     from sorting.arrivals import arrivals, until_ctrl_c
-    from sorting.run import sort_files
     from sorting.sorter import Sorter
 
     job = _job(folder, by, model, version, to, _mode(copy, move, link))
-    with Client(server, timeout=60, patience=PATIENCE) as client, Sorter(job.plan) as sorter:
+    with Client(server, timeout=60) as client, Sorter(job.plan) as sorter:
         ask = job.asker(client)
         try:
             with until_ctrl_c() as pressed:
                 if not as_json:
                     print(f"watching {shown(folder)}; Ctrl-C ends it", flush=True)
                 for files in arrivals(job.plan.folder, job.plan.out, pressed):
-                    new = [file for file in files if not sorter.is_done(file)]
-                    sort_files(sorter, new, _telling(ask) if not as_json else ask)
+                    _sort_when_served(sorter, files, _telling(ask) if not as_json else ask)
         except KeyboardInterrupt:
             pass
         finally:
             summary = sorter.finish(tidy=False)
     _report(job.plan, summary, as_json)
+
+
+def _sort_when_served(sorter: "Sorter", files: list[Path], ask: "Ask") -> None:
+    """Sort files; those that the server's end left unsorted when it is there again."""
+    from celflow.waiting import until_available
+    from sorting.run import sort_files
+
+    def unsorted() -> list[Path]:
+        return [file for file in files if file.is_file() and not sorter.is_done(file)]
+
+    until_available(lambda: sort_files(sorter, unsorted(), ask))
 
 
 def _mode(copy: bool, move: bool, link: bool) -> "Mode":

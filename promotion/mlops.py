@@ -14,6 +14,7 @@ from celflow import changes, params, registry
 from celflow.changes import Change
 from celflow.errors import UserError
 from celflow.registry import RegisteredVersion
+from celflow.waiting import until_available
 from promotion import deploy as _deploy
 from promotion import diff_sheet as _diff_sheet
 from promotion import gate as _gate
@@ -245,7 +246,10 @@ def guard(
                 return None
         if why is None:
             return None
-        _, before, _ = _deploy.rollback(client, model, f"celflow guard: {why}", watched=champion)
+        reason = f"celflow guard: {why}"
+        _, before, _ = until_available(
+            lambda: _deploy.rollback(client, model, reason, watched=champion)
+        )
     return before, why
 
 

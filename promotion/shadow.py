@@ -7,12 +7,13 @@ from pathlib import Path
 
 from celflow.errors import UserError
 from celflow.registry import CHAMPION
+from celflow.waiting import until_available
 from promotion import serving_config
 from promotion.breakdown import Breakdown
 from promotion.replay import DISAGREEMENTS, Comparison, add
 from promotion.served_folder import SERVED
 from promotion.traffic import Asked, in_words, logged
-from serving.client import BadInput, Client, Prediction, ServerError
+from serving.client import Client, ModelNotFound, Prediction, ServerError
 from serving.client.requests import VersionSpec
 from serving.request_logs import Follower
 
@@ -83,7 +84,10 @@ def mirror(
     is_over: Callable[[int], bool],
     keep: Path = DISAGREEMENTS,
 ) -> None:
-    """Ask a version what the champion is asked, as `replay`, until `is_over` of the number."""
+    """Ask a version what the champion is asked, as `replay`, until `is_over` of the number.
+
+    Where the server is away, it is waited for.
+    """
     while True:
         for asked in traffic.new():
             add(comparison, asked, _ask(client, model, version, asked), keep / model)
@@ -104,7 +108,8 @@ def watch(
 
     An answer is bad where the version before it decides otherwise, or where the champion is unsure
     and that version is not. Where nobody asks anything, or nobody gets an answer and so nothing is
-    logged, the champion is asked a picture by us; that it fails is bad, too.
+    logged, the champion is asked a picture by us; that it fails is bad, too. That the server is
+    away speaks against no version: it is waited for.
 
     before: the number of the version before it, which must be served.
     """
@@ -135,8 +140,10 @@ def is_bad(asked: Asked, other: Prediction | Exception) -> bool:
 
 def _ask(client: Client, model: str, version: VersionSpec, asked: Asked) -> Prediction | Exception:
     try:
-        return client.predict(model, [asked.picture], version)
-    except BadInput as error:
+        return until_available(lambda: client.predict(model, [asked.picture], version))
+    except ModelNotFound:
+        raise
+    except ServerError as error:
         return error
 
 
@@ -145,9 +152,9 @@ def _answers(client: Client, model: str, picture: bytes | None) -> bool:
 
     from celflow.images import encode_png
 
-    picture = picture or encode_png(np.full((64, 64, 3), 127, np.uint8))
+    sample = picture or encode_png(np.full((64, 64, 3), 127, np.uint8))
     try:
-        client.predict(model, [picture], "stable")
+        until_available(lambda: client.predict(model, [sample], "stable"))
     except ServerError:
         return False
     return True

@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -21,8 +22,9 @@ from starlette.routing import Route
 
 from celflow import registry, tracking
 from celflow.errors import UserError
+from celflow.waiting import until_available
 from promotion import deploy, transition
-from serving.client import Client, ServerError
+from serving.client import Client
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +75,8 @@ def application(secret: str, changed: Callable[[str], None]) -> Starlette:
 class Syncing:
     """Brings models to the server one after the other, on a thread of its own.
 
-    MLflow waits for the answer to a delivery, and a load may take longer than it does.
+    MLflow waits for the answer to a delivery, and a load may take longer than it does. Where MLflow
+    or the server is away then, they are waited for.
     """
 
     def __init__(self, client: Client) -> None:
@@ -89,12 +92,15 @@ class Syncing:
         while True:
             model = self._waiting.get()
             try:
-                if model in registry.models():  # somebody else's model is not ours to serve
-                    with transition.holding():
-                        deploy.sync(self._client, model)
-                    log.info("%s is served as MLflow says", model)
-            except (UserError, ServerError) as error:
+                until_available(partial(self._sync, model))
+            except UserError as error:
                 log.error("%s: %s", model, error)
+
+    def _sync(self, model: str) -> None:
+        if model in registry.models():  # somebody else's model is not ours to serve
+            with transition.holding():
+                deploy.sync(self._client, model)
+            log.info("%s is served as MLflow says", model)
 
 
 def register(url: str, secret: str) -> None:

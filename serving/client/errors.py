@@ -2,7 +2,7 @@
 
 import grpc
 
-from celflow.errors import UserError
+from celflow.errors import Unavailable, UserError
 
 # How gRPC's messages begin where no server answers; any other message is a server's.
 _NO_SERVER = ("connections to all backends failing", "failed to connect", "errors resolving")
@@ -21,7 +21,7 @@ class ServerError(UserError):
         self.code = code
 
 
-class ServerDown(ServerError):
+class ServerDown(ServerError, Unavailable):
     """No server answers at the address, or it is too busy."""
 
 

@@ -1,10 +1,7 @@
 """`celflow draw` killed at random moments, on a full disk, and without its server; then again."""
 
-import multiprocessing
 import os
 import random
-import resource
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,26 +10,12 @@ import pytest
 
 from ..dashboard.fake_model_server import FakeServer
 from ..stages.conftest import encoded, grainy_photo
+from . import command_process
 
 PICTURES = 25
 ROUNDS = 20 if os.environ.get("CELFLOW_FAULTS") else 2
-CONTEXT = multiprocessing.get_context("forkserver")
 
 pytestmark = pytest.mark.slow
-
-
-def celflow(folder: Path, words: list[str], most: int | None) -> None:
-    """The command in a process of its own; no file grows over `most` bytes."""
-    os.chdir(folder)
-    if most is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
-    log = os.open("log.txt", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    sys.argv = ["celflow", *words]
-    from cli.main import main
-
-    main()
 
 
 @pytest.fixture
@@ -63,8 +46,7 @@ class Drawing:
     def run(self, kill_at: int | None = None, most: int | None = None) -> int | None:
         """The exit code. kill_at: drawings that are there when it is killed."""
         words = ["draw", "cartoonizer", "pictures", "--server", self.address]
-        process = CONTEXT.Process(target=celflow, args=(self.folder, words, most))
-        process.start()
+        process = command_process.start(self.folder, words, most)
         end = time.monotonic() + 60
         while process.is_alive() and time.monotonic() < end:
             if kill_at is not None and len(self.files()) >= kill_at:
@@ -84,7 +66,7 @@ class Drawing:
 
     @property
     def log(self) -> str:
-        return (self.folder / "log.txt").read_text()
+        return (self.folder / command_process.LOG).read_text()
 
 
 @pytest.fixture
