@@ -20,6 +20,8 @@ from celflow.names import flat_names, shown
 from celflow.params import DATASETS, CleanConfig, Params, Workers, load
 from celflow.picture_cache import Entry, PictureCache
 
+FEW = 50  # pictures
+
 
 @dataclass(frozen=True)
 class Found:
@@ -35,10 +37,13 @@ class Found:
     key: str
 
 
-def clean_one(item: tuple[Path, str, Path], config: CleanConfig, cache: PictureCache) -> Found:
+def clean_one(
+    item: tuple[Path, str, Path], cache: PictureCache, config: CleanConfig | None
+) -> Found | None:
     """Examine one file and, where it is usable, write it to its target as PNG.
 
-    item: source file, label, target file. cache: of what was examined before.
+    item: source file, label, target file. cache: of what was examined before. config: None leaves
+    all other files alone, and returns None for them.
     """
     source, label, target = item
     try:
@@ -49,6 +54,8 @@ def clean_one(item: tuple[Path, str, Path], config: CleanConfig, cache: PictureC
     key = cache.key(data, suffix)
     entry = cache.get(key)
     if entry is None:
+        if config is None:
+            return None
         entry = examine(data, suffix, config)
         cache.put(key, entry)
     if entry.picture is not None:
@@ -112,6 +119,30 @@ def drop_repeats(found: list[Found]) -> list[Found]:
     return results
 
 
+def clean_all(
+    items: list[tuple[Path, str, Path]],
+    cache: PictureCache,
+    config: CleanConfig,
+    workers: Workers,
+    what: str,
+) -> list[Found]:
+    """`clean_one` of each item: threads do what is known, and `workers` what is new.
+
+    For a few, processes are not worth their start.
+    """
+    found: list[Found | None] = [None] * len(items)
+    if cache.folder.is_dir():
+        known = partial(clean_one, cache=cache, config=None)
+        found = parallel.parallel_map(known, items, parallel.THREADS, f"{what}, known")
+    new = [item for item, one in zip(items, found, strict=True) if one is None]
+    if new:
+        work = partial(clean_one, cache=cache, config=config)
+        workers = workers if len(new) > FEW else parallel.THREADS
+        made = iter(parallel.parallel_map(work, new, workers, what))
+        found = [next(made) if one is None else one for one in found]
+    return [one for one in found if one is not None]
+
+
 def clean_dataset(
     raw: Path, clean: Path, quarantine: Path, config: CleanConfig, workers: Workers
 ) -> dict[str, Any]:
@@ -124,8 +155,7 @@ def clean_dataset(
             # The suffix stays in the name: a.jpg and a.png are two pictures.
             items.append((source, label, clean / label / f"{name}.png"))
             names[source] = name
-    work = partial(clean_one, config=config, cache=cache)
-    found = parallel.parallel_map(work, items, workers, f"clean {raw.name}")
+    found = clean_all(items, cache, config, workers, f"clean {raw.name}")
     cache.keep_only(one.key for one in found)
     found = drop_repeats(found)
     quarantined = []
