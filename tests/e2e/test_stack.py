@@ -1,14 +1,18 @@
 """The main job, as a user does it: train, look, serve, ask, promote, roll back, get it wrong."""
 
+import base64
 import json
 import re
 import socket
 import subprocess
+import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from celflow.params import load
+from serving.client import Client
 
 from .conftest import LEFT_OUT, ROOT, Project, Stack, clone, fetch
 
@@ -139,6 +143,25 @@ def test_predict(stack):
     done = stack.celflow("predict", "colours", stack.picture, "--json", "--version", "canary")
     (answer,) = json.loads(done.stdout)
     assert (answer["version"], next(iter(answer["scores"]))) == (2, "photo")
+
+
+def test_rest_says_what_grpc_says(stack):
+    """Of every served model, as docs/serving.md shows it."""
+    stack.reset()
+    rest = f"http://127.0.0.1:{stack.ports[1]}/v1/models"
+    picture = Path(stack.picture).read_bytes()
+    body = {"instances": [{"b64": base64.b64encode(picture).decode()}] * 2}
+    with Client(stack.server, timeout=120) as client:
+        for name in MODELS:
+            request = urllib.request.Request(f"{rest}/{name}:predict", json.dumps(body).encode())
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                rows = json.load(answer)["predictions"]
+            outputs = client.predict(name, [picture] * 2).outputs
+            assert len(rows) == 2 and rows[0].keys() == outputs.keys()
+            for output, array in outputs.items():
+                assert np.shape([row[output] for row in rows])[:2] == array.shape[:2]
+            if "verdict" in outputs:
+                assert [row["verdict"].encode() for row in rows] == outputs["verdict"].tolist()
 
 
 def test_what_a_user_can_get_wrong_is_one_line(stack, tmp_path):

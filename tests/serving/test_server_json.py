@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.server.api import json_numbers, json_output
+from serving.server.api import json_numbers, json_output, json_tensor
 from serving.server.byte_budget import NO_BUDGET, ByteBudget
 from serving.server.status import StatusError
 
@@ -126,3 +126,24 @@ def test_long_arrays_are_written_in_pieces() -> None:
     np.testing.assert_array_equal(back, array)
     flat = np.arange(700_000)
     assert json.loads(json_output.json_bytes(json_output.numbers(flat))) == flat.tolist()
+
+
+KINDS = {
+    "float": lambda size: [x / 4 for x in range(size)],
+    "bool": lambda size: [bool(x % 2) for x in range(size)],
+    "text": lambda size: [f"nö {x}" for x in range(size)],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 2, 2), (1,), (0,)])
+def test_rows_of_several_outputs_of_any_shape(kind: str, shape: tuple[int, ...]) -> None:
+    values = np.array(KINDS[kind](int(np.prod(shape)))).reshape(shape)
+    sent = np.vectorize(str.encode, otypes=[object])(values) if kind == "text" else values
+    outputs = {"a": sent, "b": np.arange(shape[0])}
+    said = json.loads(json_output.json_bytes(json_tensor.rows(outputs)))
+    assert said == {
+        "predictions": [{"a": row, "b": number} for number, row in enumerate(values.tolist())]
+    }
+    said = json.loads(json_output.json_bytes(json_tensor.columns(outputs)))
+    assert said == {"outputs": {"a": values.tolist(), "b": list(range(shape[0]))}}

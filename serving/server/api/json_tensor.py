@@ -81,7 +81,7 @@ def rows(outputs: Mapping[str, Array]) -> dict[str, Any]:
     size = len(next(iter(outputs.values())))
     return {
         "predictions": [
-            {name: _value(name, array[row]) for name, array in outputs.items()}
+            {name: _value(name, array[row, ...]) for name, array in outputs.items()}
             for row in range(size)
         ]
     }
