@@ -93,8 +93,14 @@ def latency(bench: Bench) -> Iterator[Row]:
                 ("REST", rest, bench.json_requests()),
             ):
                 most = bench.ask(address, requests, seconds=min(5, bench.seconds))
-                seconds = max(bench.seconds, 500 / most.rate)  # five are slower than p99
-                half = bench.ask(address, requests, most.rate / 2, seconds)
+                # Five requests are slower than p99; of several times, the middle one: a neighbour
+                # that takes the machine for a moment is in none or in one of them.
+                seconds = max(bench.seconds, 500 / most.rate)
+                halves = sorted(
+                    (bench.ask(address, requests, most.rate / 2, seconds)
+                     for _ in range(bench.rounds)), key=lambda outcome: outcome.p99,
+                )  # fmt: skip
+                half = halves[len(halves) // 2]
                 yield (
                     f"{name}: p99 of {api} at {half.rate:.0f}/s",
                     f"{half.p99:.1f} ms{half.error_note}",
