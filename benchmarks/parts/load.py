@@ -56,9 +56,12 @@ class HttpTarget:
         self.free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def call(self, body: bytes) -> None:
-        try:
+        while self.free:
             reader, writer = self.free.pop()
-        except IndexError:
+            if not reader.at_eof():
+                break
+            writer.close()  # the server has closed it, unused for long
+        else:
             reader, writer = await asyncio.open_connection(self.url.hostname, self.url.port)
         head = (
             f"POST {self.url.path} HTTP/1.1\r\nHost: {self.url.netloc}\r\n"
