@@ -58,9 +58,7 @@ def clean_one(
             return None
         entry = examine(data, suffix, config)
         cache.put(key, entry)
-    if entry.picture is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(entry.picture)
+    cache.place(key, entry, target)
     known = entry.known
     return Found(
         source, label, None if entry.picture is None else target,

@@ -55,9 +55,7 @@ def crop_one(
         picture = None if face is None else encode_png(face)
         entry = Entry({"box": box, "faces": len(found)}, picture)
         cache.put(key, entry)
-    if entry.picture is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(entry.picture)
+    cache.place(key, entry, target)
     box = entry.known["box"]
     return Cropped(source, label, box and faces.Box(**box), entry.known["faces"], key)
 

@@ -1,8 +1,11 @@
 """What was seen before is not decoded again, and the result is as from nothing."""
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
+
+import pytest
 
 from celflow import params, picture_cache
 from stages import clean, facecrop
@@ -82,13 +85,44 @@ def test_it_keeps_what_the_last_run_used(project):
     project.configure({"clean": {"max_side": 64}})
     both(project)
     assert len([path for path in picture_cache.FOLDER.rglob("*") if path.is_file()]) <= count
+
+
+def test_a_damaged_entry_is_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     made = picture_cache.PictureCache.of("s", "", [])
-    made.put("ab1", picture_cache.Entry({"x": 1}, b"png\nof two lines"))
-    assert made.get("ab1") == picture_cache.Entry({"x": 1}, b"png\nof two lines")
-    file = next(path for path in picture_cache.FOLDER.rglob("ab1"))
-    whole = file.read_bytes()
-    for damaged in (whole.replace(b'"x": 1', b'"x": 2'), b"[]\n", b"{}", b"", whole[:-1]):
-        file.write_bytes(damaged)
+    entry = picture_cache.Entry({"x": 1}, b"png\nof two lines")
+    made.put("ab1", entry)
+    assert made.get("ab1") == entry
+    head, picture = sorted(path for path in made.folder.rglob("ab1*"))
+    for file, changed in (
+        (head, lambda whole: whole.replace(b'"x": 1', b'"x": 2')),
+        (head, lambda _: b"[]\n"),
+        (head, lambda _: b""),
+        (head, lambda whole: whole[:-1]),
+        (picture, lambda whole: whole[:-1]),
+        (picture, lambda whole: whole.replace(b"two", b"six")),
+        (picture, lambda _: b""),
+    ):
+        whole = file.read_bytes()
+        file.write_bytes(changed(whole))
         assert made.get("ab1") is None
-    made.keep_only([])
+        file.write_bytes(whole)
+    assert made.get("ab1") == entry
+    picture.unlink()
     assert made.get("ab1") is None
+    made.keep_only([])
+    assert not made.folder.exists()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_picture_that_is_changed_in_its_place_is_made_again(project, monkeypatch, links):
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    before = both(project)
+    for path in [*Path("data/clean").rglob("*.png"), *Path("data/faces").rglob("*.png")]:
+        path.write_bytes(b"rotated")
+    assert both(project) == before
+
+
+def refuse(*_: object) -> None:
+    raise PermissionError("no hard links here")
