@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import joblib
 from tqdm import tqdm
@@ -21,12 +21,18 @@ PATIENCE = 10  # seconds that a cluster has to answer
 
 
 def parallel_map(
-    work: Callable[[Item], Result], items: Sequence[Item], workers: Workers, what: str
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: Workers,
+    what: str,
+    batch: int | Literal["auto"] = "auto",
 ) -> list[Result]:
     """`[work(item) for item in items]` on all cores or a cluster, with a progress bar named `what`.
 
     A cluster's workers see the project's folder under the path that it has here. What a worker had
     in hand when it died is done by another one.
+
+    batch: items that a worker gets at a time; auto: by their time, one at a time for threads.
 
     Raises:
         UserError: the backend is not installed, or nobody answers at the cluster's address.
@@ -36,7 +42,7 @@ def parallel_map(
     with _connected(workers), joblib.parallel_config(backend=workers.backend, n_jobs=-1):
         # Ray's backend hands all results over at the end: its bar stands still until then.
         as_they_come = "list" if workers.backend == "ray" else "generator"
-        results = joblib.Parallel(return_as=as_they_come)(
+        results = joblib.Parallel(return_as=as_they_come, batch_size=batch)(
             joblib.delayed(work)(item) for item in items
         )
         return list(tqdm(results, total=len(items), desc=what, unit="pic", disable=None))

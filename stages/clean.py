@@ -131,7 +131,7 @@ def clean_all(
     found: list[Found | None] = [None] * len(items)
     if cache.folder.is_dir():
         known = partial(clean_one, cache=cache, config=None)
-        found = parallel.parallel_map(known, items, parallel.THREADS, f"{what}, known")
+        found = parallel.parallel_map(known, items, parallel.THREADS, f"{what}, known", batch=50)
     new = [item for item, one in zip(items, found, strict=True) if one is None]
     if new:
         work = partial(clean_one, cache=cache, config=config)
