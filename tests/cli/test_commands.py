@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,25 @@ def test_services_end_with_a_celflow_that_was_killed(tmp_path):
         celflow.kill()
     psutil.wait_procs([service], timeout=20)
     assert not service.is_running() or service.status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="nobody tells a child of its parent's end")
+def test_a_child_whose_parent_ended_at_once_ends_too(tmp_path):
+    code = (
+        "import os, subprocess, sys; from celflow.child_processes import ends_with_parent;"
+        "idle = [sys.executable, '-c', 'import time; time.sleep(99)'];"
+        "print(subprocess.Popen(ends_with_parent(idle)).pid, flush=True);"
+        "os.kill(os.getpid(), 9)"
+    )
+    for _ in range(5):
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=tmp_path, check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        with suppress(psutil.NoSuchProcess):
+            child = psutil.Process(int(done.stdout))
+            psutil.wait_procs([child], timeout=20)
+            assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.parametrize(
