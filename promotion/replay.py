@@ -2,9 +2,11 @@
 
 import csv
 import hashlib
+import io
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from celflow.files import write_bytes
 from promotion.traffic import Asked, agree, in_words
@@ -86,12 +88,18 @@ def add(comparison: Comparison, asked: Asked, answer: Prediction | Exception, fo
 
 
 def _write_line(table: Path, line: Disagreement) -> None:
-    is_new = not table.is_file()
-    with table.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(asdict(line)))
-        if is_new:
-            writer.writeheader()
-        writer.writerow(asdict(line))
+    """Add a line to the table, unless an earlier run has found the same."""
+    head = _csv(one.name for one in fields(line))
+    content = table.read_bytes() if table.is_file() else head
+    added = _csv(astuple(line))
+    if b"\n" + added not in content:
+        write_bytes(table, content + added)
+
+
+def _csv(row: Iterable[Any]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow(row)
+    return text.getvalue().encode()
 
 
 def _ending(picture: bytes) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from celflow import registry
-from celflow.errors import UserError
+from celflow.errors import UserError, of_the_disk
 
 SIGNATURE = "signature"
 
@@ -67,4 +67,6 @@ def _one_line_errors(key: Path) -> Iterator[None]:
     except ImportError as error:
         raise UserError("signatures need more: pip install 'celflow[signing]'") from error
     except (OSError, ValueError, TypeError) as error:
+        if of_the_disk(error):
+            raise
         raise UserError(f"{key} can't be used as a key: {error}") from error

@@ -23,6 +23,7 @@ def start(folder: Path, words: list[str], most: int | None = None) -> BaseProces
 
 def _celflow(folder: Path, words: list[str], most: int | None) -> None:
     os.chdir(folder)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # of the test in which the forkserver started
     if most is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
     log = os.open(LOG, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
