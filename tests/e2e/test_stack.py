@@ -14,6 +14,7 @@ import pytest
 from celflow.params import load
 from serving.client import Client
 
+from ..promotion.team import BUCKET, KEYS, s3
 from .conftest import LEFT_OUT, ROOT, Project, Stack, clone, fetch
 
 pytestmark = pytest.mark.slow
@@ -26,16 +27,22 @@ def test_a_version_is_made_again(trained):
     assert done["result"] == "bit-equal", done
 
 
-def test_what_was_pushed_is_pulled_elsewhere_and_nothing_runs_again(trained, tmp_path):
-    remote, other = tmp_path / "remote", Project(tmp_path / "other")
+def test_what_was_pushed_is_pulled_elsewhere_and_nothing_runs_again(trained, tmp_path, monkeypatch):
+    """By a store of S3."""
+    other = Project(tmp_path / "other")
     other.folder.mkdir()
     # All that a commit of this moment would hold, which leaves the stack's repository as it is.
     commit = f"export GIT_INDEX_FILE={tmp_path}/index; git add -A; git archive $(git write-tree)"
     trained.run("sh", "-c", f"{commit} | tar -x -C {other.folder}")
     other.run("git", "init", "-q")
-    for project, words in ((trained, ("push",)), (other, ("pull",))):
-        project.run("dvc", "remote", "add", "--local", "--default", "team", remote)
-        project.run("dvc", *words)
+    with s3() as address:
+        for name, value in {**KEYS, "AWS_ENDPOINT_URL": address}.items():
+            monkeypatch.setenv(name, value)
+        for project, words in ((trained, ("push",)), (other, ("pull",))):
+            project.run(
+                "dvc", "remote", "add", "--local", "--default", "team", f"s3://{BUCKET}/dvc"
+            )
+            project.run("dvc", *words)
     done = other.run("dvc", "repro").stdout
     assert re.findall("Running stage '(.*)'", done) == ["raw"]
     for model in MODELS:
