@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 JOBS ?= 2
 THREADS ?= $(shell expr \( $$(getconf _NPROCESSORS_ONLN) + $(JOBS) - 1 \) / $(JOBS))
 
-.PHONY: demo repro test faults lint format bench results lock clean
+.PHONY: demo repro test faults lint format bench results lock audit clean
 
 demo: repro ## Train on the built-in sample, start everything, Ctrl-C stops it.
 	celflow up $(UP)
@@ -43,6 +43,12 @@ results: .venv/installed ## Train and measure on real pictures (CELFLOW_REAL_DAT
 lock: ## Write requirements.lock anew from pyproject.toml (needs uv).
 	uv pip compile --quiet --universal --python-version 3.10 --no-annotate --no-header \
 		--extra dev pyproject.toml --output-file requirements.lock
+
+audit: ## Known vulnerabilities of what requirements.lock pins (asks api.osv.dev).
+	$(PYTHON) -m venv .cache/audit
+	.cache/audit/bin/pip install --quiet pip-audit
+	.cache/audit/bin/pip-audit --strict --no-deps --disable-pip --vulnerability-service osv \
+		--requirement requirements.lock
 
 clean: ## Remove what the pipeline and the servers made; the installed environment stays.
 	rm -rf data models exports registered checkpoints plots \
