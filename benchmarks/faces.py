@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from celflow import faces, params
 from celflow.images import BadImage, read_image
-from stages import facecrop
+from stages.face_finder import face_finder
 
 
 def pictures(folders: list[Path]) -> list:
@@ -48,7 +48,7 @@ def main() -> None:
     else:
         images = pictures([Path("data/sample/characters")])
         ways = {"animeface": faces.by_animeface, "animeface, shrunk to 640 px": faces.detect}
-    ways["face_detector"] = facecrop.face_finder(params.load())
+    ways["face_detector"] = face_finder(params.load())
     if not images:
         sys.exit("no pictures: run `dvc repro sample` or set CELFLOW_REAL_DATA")
 

@@ -48,6 +48,33 @@ def parallel_map(
         return list(tqdm(results, total=len(items), desc=what, unit="pic", disable=None))
 
 
+def map_new(
+    known: Callable[[Item], Result | None] | None,
+    make: Callable[[Item], Result | None],
+    items: Sequence[Item],
+    workers: Workers,
+    what: str,
+    few: int,
+) -> list[Result]:
+    """`known(item)` of each item, or `make(item)` where that is None.
+
+    known: what threads do at little cost; None where nothing is known.
+    make: work for `workers`.
+    few: up to so many items are made by threads: processes are not worth their start.
+
+    Raises:
+        UserError: as `parallel_map`.
+    """
+    found: list[Result | None] = [None] * len(items)
+    if known is not None:
+        found = parallel_map(known, items, THREADS, f"{what}, known", batch=50)
+    new = [item for item, one in zip(items, found, strict=True) if one is None]
+    if new:
+        made = iter(parallel_map(make, new, workers if len(new) > few else THREADS, what))
+        found = [next(made) if one is None else one for one in found]
+    return [one for one in found if one is not None]
+
+
 def _in_folder(work: Callable[[Item], Result], folder: Path) -> Callable[[Item], Result]:
     """`work` in a process that may have been started elsewhere: paths of a project are relative."""
 

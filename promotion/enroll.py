@@ -19,6 +19,7 @@ from celflow.errors import UserError
 from celflow.images import BadImage
 from celflow.params import Params
 from stages import facecrop
+from stages.face_finder import FindFaces, face_finder
 from stages.models.common.saved_model import write_saved_model
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def enroll(
                 f"{base.model} version {base.version} knows {known} already: `celflow forget "
                 f"{known}`, then enroll with --version and the number that it prints"
             )
-        crop = partial(_face, find=facecrop.face_finder(params), on_miss=params.facecrop.on_miss)
-        found = parallel.parallel_map(crop, files, facecrop.workers(params), "find faces")
+        crop = partial(_face, find=face_finder(params), on_miss=params.facecrop.on_miss)
+        found = parallel.parallel_map(crop, files, parallel.THREADS, "find faces")
         faces = [face for face in found if not isinstance(face, str)]
         left_out = [
             f"{file}: {reason}"
@@ -112,7 +113,7 @@ def _load(base: registry.RegisteredVersion, folder: Path) -> "Recogniser":
         raise UserError(f"{base.model} version {base.version} can't learn names: {error}") from None
 
 
-def _face(file: Path, find: facecrop.FindFaces, on_miss: str) -> np.ndarray | str:
+def _face(file: Path, find: FindFaces, on_miss: str) -> np.ndarray | str:
     """The largest face of a picture, uint8 [h, w, 3], or the reason why there is none."""
     try:
         face, _ = facecrop.largest_face(file, find, on_miss)

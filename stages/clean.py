@@ -117,30 +117,6 @@ def drop_repeats(found: list[Found]) -> list[Found]:
     return results
 
 
-def clean_all(
-    items: list[tuple[Path, str, Path]],
-    cache: PictureCache,
-    config: CleanConfig,
-    workers: Workers,
-    what: str,
-) -> list[Found]:
-    """`clean_one` of each item: threads do what is known, and `workers` what is new.
-
-    For a few, processes are not worth their start.
-    """
-    found: list[Found | None] = [None] * len(items)
-    if cache.folder.is_dir():
-        known = partial(clean_one, cache=cache, config=None)
-        found = parallel.parallel_map(known, items, parallel.THREADS, f"{what}, known", batch=50)
-    new = [item for item, one in zip(items, found, strict=True) if one is None]
-    if new:
-        work = partial(clean_one, cache=cache, config=config)
-        workers = workers if len(new) > FEW else parallel.THREADS
-        made = iter(parallel.parallel_map(work, new, workers, what))
-        found = [next(made) if one is None else one for one in found]
-    return [one for one in found if one is not None]
-
-
 def clean_dataset(
     raw: Path, clean: Path, quarantine: Path, config: CleanConfig, workers: Workers
 ) -> dict[str, Any]:
@@ -153,7 +129,9 @@ def clean_dataset(
             # The suffix stays in the name: a.jpg and a.png are two pictures.
             items.append((source, label, clean / label / f"{name}.png"))
             names[source] = name
-    found = clean_all(items, cache, config, workers, f"clean {raw.name}")
+    known = partial(clean_one, cache=cache, config=None) if cache.folder.is_dir() else None
+    make = partial(clean_one, cache=cache, config=config)
+    found = parallel.map_new(known, make, items, workers, f"clean {raw.name}", FEW)
     cache.keep_only(one.key for one in found)
     found = drop_repeats(found)
     quarantined = []

@@ -6,7 +6,6 @@ Of several faces in a picture the largest is the character's.
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,13 +18,14 @@ from celflow import errors, faces, images, parallel
 from celflow.files import atomic_dir, write_bytes, write_json
 from celflow.images import encode_png, read_image
 from celflow.manifest import images_in
-from celflow.params import FacecropConfig, Params, Workers, load
+from celflow.params import Params, load
 from celflow.picture_cache import Entry, PictureCache
+from stages import face_finder
+from stages.face_finder import DETECTOR, FindFaces
 
 CLEAN = Path("data/clean/characters")
-DETECTOR = "face_detector"  # the model whose settings in params.yaml hold here, too
-
-FindFaces = Callable[[np.ndarray], list[faces.Box]]  # of uint8 [H, W, 3], the largest first
+# Up to so many new pictures are looked at by threads; other processes import TensorFlow first.
+FEW = {"auto": 1000, "classic": 50, "none": 50}
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,19 @@ class Cropped:
 
 
 def crop_one(
-    item: tuple[Path, str, Path], find: FindFaces, on_miss: str, cache: PictureCache
-) -> Cropped:
+    item: tuple[Path, str, Path], find: FindFaces | None, on_miss: str, cache: PictureCache
+) -> Cropped | None:
     """Write the largest face of a picture, or the whole picture where `on_miss` is "keep".
 
-    item: source file, label, target file. cache: of what was found before.
+    item: source file, label, target file. find: None leaves pictures of which nothing is known
+    alone, and returns None for them. cache: of what was found before.
     """
     source, label, target = item
     key = cache.key(source.read_bytes())
     entry = cache.get(key)
     if entry is None:
+        if find is None:
+            return None
         face, found = largest_face(source, find, on_miss)
         box = found[0].as_dict() if found else None
         picture = None if face is None else encode_png(face)
@@ -78,45 +81,12 @@ def largest_face(
     return (pixels if on_miss == "keep" else None), found
 
 
-def face_finder(params: Params) -> FindFaces:
-    """What finds faces, as `facecrop.detector` says.
-
-    Raises:
-        UserError: the cascade or the detector's weights are not there.
-    """
-    config = params.facecrop
-    if config.detector == "none":
-        return _whole
-    if config.detector == "classic":
-        cascade = Path(config.cascade) if config.cascade else None
-        if cascade and not cascade.is_file():
-            raise errors.UserError(f"no cascade at {cascade}: see facecrop.cascade in params.yaml")
-        return partial(_classic, cascade=cascade, config=config)
-    from celflow.quiet_tensorflow import import_tensorflow
-
-    import_tensorflow()  # which takes seconds
-    from stages.models.face_detector import finder
-    from stages.models.face_detector.config import FaceDetectorConfig
-
-    if DETECTOR not in params.train:
-        raise errors.UserError(
-            f"facecrop.detector: auto needs train.{DETECTOR} in params.yaml; classic and none don't"
-        )
-    settings = params.model_config_of(DETECTOR, FaceDetectorConfig)
-    find = finder.load(settings, f"train.{DETECTOR}.init")
-
-    def ours(pixels: np.ndarray) -> list[faces.Box]:
-        boxes = [faces.Box.of(*row[:4]) for row in find(pixels).tolist()]
-        return faces.largest_first(boxes, config.min_face)
-
-    return ours
-
-
 def cache_of(params: Params) -> PictureCache:
     """Of what was found in pictures by the same detector with the same settings."""
     config = params.facecrop
     settings = config.model_dump_json()
-    code = [Path(__file__), Path(str(faces.__file__)), Path(str(images.__file__))]
+    modules = (face_finder, faces, images)
+    code = [Path(__file__), *(Path(str(module.__file__)) for module in modules)]
     if config.detector == "auto":
         detector = params.train[DETECTOR]
         settings += json.dumps(detector, sort_keys=True)
@@ -127,25 +97,9 @@ def cache_of(params: Params) -> PictureCache:
     return PictureCache.of("facecrop", settings, [path for path in code if path.name])
 
 
-def workers(params: Params) -> Workers:
-    """Who does the work of `face_finder`.
-
-    Our detector keeps all cores busy by itself, and can't be sent to other processes.
-    """
-    return parallel.THREADS if params.facecrop.detector == "auto" else params.data
-
-
-def _whole(pixels: np.ndarray) -> list[faces.Box]:
-    return [faces.Box(0, 0, pixels.shape[1], pixels.shape[0])]
-
-
-def _classic(pixels: np.ndarray, cascade: Path | None, config: FacecropConfig) -> list[faces.Box]:
-    return faces.detect(pixels, cascade, config.detect_side, config.min_face)
-
-
 def run(params: Params) -> None:
     """Cut the faces of all characters."""
-    find = face_finder(params)
+    find = face_finder.face_finder(params)
     with atomic_dir(Path("data/faces")) as folder:
         items = [
             (source, label, folder / label / source.name)
@@ -153,8 +107,12 @@ def run(params: Params) -> None:
             for source in sources
         ]
         cache = cache_of(params)
-        work = partial(crop_one, find=find, on_miss=params.facecrop.on_miss, cache=cache)
-        found = parallel.parallel_map(work, items, workers(params), "facecrop")
+        known = partial(crop_one, find=None, on_miss=params.facecrop.on_miss, cache=cache)
+        make = partial(crop_one, find=find, on_miss=params.facecrop.on_miss, cache=cache)
+        few = FEW[params.facecrop.detector]
+        found = parallel.map_new(
+            known if cache.folder.is_dir() else None, make, items, params.data, "facecrop", few
+        )
         cache.keep_only(one.key for one in found)
         write_reports(found, looked=params.facecrop.detector != "none")
         kept = {inner.name for inner in folder.iterdir()}

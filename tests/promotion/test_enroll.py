@@ -24,6 +24,7 @@ from cli import main
 from promotion import answers as answers_of
 from promotion import enroll, served_folder, serving_config, trial
 from stages import clean, evaluate, export, facecrop, register, split, train
+from stages.face_finder import face_finder
 from stages.models.character_embedding.cosine_layers import UnitLength
 from stages.models.character_embedding.gallery import Gallery, mean_directions
 from stages.models.character_embedding.recogniser import Encoder, Recogniser
@@ -258,7 +259,7 @@ def test_five_pictures_of_somebody_nobody_trained_on(project):
     def called(design: Design) -> list[str]:
         """The names by which six further pictures' faces go."""
         files = drawn(design, f"asked/{design.name}", 11)[5:]
-        find = facecrop.face_finder(params)
+        find = face_finder(params)
         for file in files:
             face, _ = facecrop.largest_face(Path(file), find, "keep")
             Path(file).write_bytes(encode_png(face))

@@ -5,7 +5,9 @@ killed in the middle.
 """
 
 import hashlib
+import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,10 +20,12 @@ import pytest
 
 from celflow import parallel
 from celflow.errors import UserError
+from celflow.images import encode_png
 from celflow.parallel import PROCESSES, Workers, parallel_map
-from stages import clean, facecrop, split
+from stages import clean, face_finder, facecrop, split
 
 from .conftest import ROOT, Project, flat_drawing, grainy_photo
+from .test_face_detector import portrait
 
 WORKERS = 3
 PICTURES = 90  # of each class
@@ -113,6 +117,28 @@ def test_a_killed_worker_changes_nothing(project: Project, cluster: Cluster):
     assert entries[0] < PICTURES * 2, "it was killed in the middle"
     assert cluster.workers[0].wait() != 0
     assert [worker.poll() for worker in cluster.workers[1:]] == [None, None]
+    assert outputs(project) == expected
+
+
+def test_its_workers_load_the_face_detector(
+    project: Project, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+):
+    for i in range(12):
+        project.put(f"characters/aki/face{i}.png", encode_png(portrait(i).pixels))
+    settings = {"detector": "auto", "on_miss": "keep"}
+    params = project.configure({"facecrop": settings})
+    for stage in (clean, facecrop):
+        stage.run(params)
+    expected = outputs(project)
+    assert json.loads(Path("reports/facecrop.json").read_text())["with_face"] >= 11
+    shutil.rmtree(".cache")
+
+    monkeypatch.setitem(facecrop.FEW, "auto", 0)
+    monkeypatch.setattr(face_finder, "_load", lambda _: pytest.fail("not here"))
+    workers = {"backend": "dask", "cluster": cluster.address}
+    params = project.configure({"facecrop": settings, "data": workers})
+    for stage in (clean, facecrop):
+        stage.run(params)
     assert outputs(project) == expected
 
 

@@ -9,6 +9,7 @@ from celflow import faces
 from celflow.errors import UserError
 from celflow.images import read_image
 from stages import clean, facecrop
+from stages.face_finder import face_finder
 
 
 @pytest.fixture
@@ -88,4 +89,4 @@ def test_our_own_detector_is_the_default_and_needs_its_settings(cleaned):
         facecrop.run(params)  # flat shapes have none
     broken = params.model_copy(update={"train": {}})
     with pytest.raises(UserError, match=r"needs train\.face_detector in params\.yaml"):
-        facecrop.face_finder(broken)
+        face_finder(broken)
