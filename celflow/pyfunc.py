@@ -1,6 +1,5 @@
 """How MLflow loads a registered SavedModel: `mlflow.pyfunc.load_model("models:/NAME@champion")`."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,6 @@ class SavedModelFunc:
     """A SavedModel with the interface of an MLflow pyfunc."""
 
     def __init__(self, folder: Path) -> None:
-        # As in training: TensorFlow calls it an error that a machine has no GPU.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         import_tensorflow()
         import tensorflow as tf
 

@@ -14,6 +14,7 @@ def import_tensorflow() -> None:
     """Import TensorFlow; all else that is written to stderr meanwhile is passed on."""
     if "tensorflow" in sys.modules:
         return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it calls it an error to have no GPU
     stderr, (reading, writing) = os.dup(2), os.pipe()
     os.dup2(writing, 2)
     os.close(writing)

@@ -4,11 +4,8 @@ A process of its own, so that TensorFlow is loaded by nobody who does not need i
 stays on: code that a file brings along is not run.
 """
 
-import os
 import sys
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from celflow import errors
 from celflow.errors import UserError

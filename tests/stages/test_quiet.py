@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from stages import clean
+
 from .conftest import ROOT
 
 CUINIT = "failed call to cuInit"
@@ -41,6 +43,17 @@ def test_tensorflow_does_not_introduce_itself(project):
         env={**own, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.stderr == "an error"
+
+
+@pytest.mark.slow
+def test_a_stage_that_asks_a_network_says_what_it_found_only(project):
+    clean.run(project.configure({"facecrop": {"detector": "auto", "on_miss": "keep"}}))
+    own = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.facecrop"], check=True, capture_output=True, text=True,
+        env={**own, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stderr == "" and done.stdout.startswith("0 of 24 pictures have a face\n")
 
 
 def test_what_others_write_while_it_is_imported_is_shown(tmp_path):
