@@ -1,12 +1,16 @@
 """Work on many files at once; data stages use it, so that two parameters move them to a cluster."""
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import joblib
+import psutil
 from tqdm import tqdm
 
 from celflow.errors import UserError
@@ -38,7 +42,7 @@ def parallel_map(
         UserError: the backend is not installed, or nobody answers at the cluster's address.
     """
     if workers.backend != "threading":
-        work = _in_folder(work, Path.cwd())
+        work = _elsewhere(work, Path.cwd(), os.getpid() if workers.backend == "loky" else None)
     with _connected(workers), joblib.parallel_config(backend=workers.backend, n_jobs=-1):
         # Ray's backend hands all results over at the end: its bar stands still until then.
         as_they_come = "list" if workers.backend == "ray" else "generator"
@@ -75,14 +79,34 @@ def map_new(
     return [one for one in found if one is not None]
 
 
-def _in_folder(work: Callable[[Item], Result], folder: Path) -> Callable[[Item], Result]:
-    """`work` in a process that may have been started elsewhere: paths of a project are relative."""
+def _elsewhere(
+    work: Callable[[Item], Result], folder: Path, parent: int | None
+) -> Callable[[Item], Result]:
+    """`work` for another process, maybe one that was started in another folder.
+
+    parent: who started that process, and with whom it ends.
+    """
 
     def there(item: Item) -> Result:
+        if parent not in (None, os.getpid()):  # with one core, joblib starts no process
+            _end_with(parent)
         os.chdir(folder)
         return work(item)
 
     return there
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """From now on, end this process within a second after `parent`, which started it, has ended."""
+
+    def watch() -> None:
+        # Of a parent that is gone, Unix tells another number, and Windows the same.
+        while os.getppid() == parent and psutil.pid_exists(parent):
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

@@ -83,10 +83,14 @@ def test_a_cascade_that_is_not_there(cleaned):
         facecrop.run(cleaned.configure({"facecrop": {"cascade": "missing.xml"}}))
 
 
-def test_our_own_detector_is_the_default_and_needs_its_settings(cleaned):
+def test_our_own_detector_is_the_default_and_needs_its_settings(cleaned, monkeypatch):
     params = cleaned.configure({"facecrop": {"detector": "auto"}})
     with pytest.raises(UserError, match="no face found in any picture of aki, beni"):
         facecrop.run(params)  # flat shapes have none
+    for few in (0, 1000):
+        monkeypatch.setitem(facecrop.FEW, "auto", few)
+        with pytest.raises(UserError, match=r"train\.face_detector\.init.*nowhere\.npz"):
+            facecrop.run(cleaned.configure({"train": {"face_detector": {"init": "nowhere.npz"}}}))
     broken = params.model_copy(update={"train": {}})
     with pytest.raises(UserError, match=r"needs train\.face_detector in params\.yaml"):
         face_finder(broken)
