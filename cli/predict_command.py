@@ -30,8 +30,10 @@ def predict(
     """Ask a classifier, or face_detector, about pictures.
 
     Character models are asked about each face. A file that can't be used is named at the end, and
-    the exit code is 1.
+    the exit code is 1. So it is where the server goes away: what it has answered is printed.
     """
+    from tqdm import tqdm
+
     from serving.client import Client, ModelNotFound, ServerDown
     from serving.client.in_flight import map_in_flight
     from serving.client.pictures import sendable
@@ -55,13 +57,21 @@ def predict(
             except UserError as error:
                 return error
 
-        answers, bad = [], []
-        for one, answer in zip(found, map_in_flight(ask, found, IN_FLIGHT), strict=True):
-            if isinstance(answer, UserError):
-                bad.append(f"{shown(one.path)}: {answer}")
-                answers.append({"file": as_text(one.path), "model": model, "error": str(answer)})
-            else:
-                answers += answer
+        answers: list[dict[str, Any]] = []
+        bad, gone = [], None
+        bar = tqdm(found, desc=f"predict {model}", unit="pic", leave=False, disable=None)
+        try:
+            for one, answer in zip(bar, map_in_flight(ask, found, IN_FLIGHT), strict=True):
+                if isinstance(answer, UserError):
+                    bad.append(f"{shown(one.path)}: {answer}")
+                    error = {"error": str(answer)}
+                    answers.append({"file": as_text(one.path), "model": model, **error})
+                else:
+                    answers += answer
+        except ServerDown as error:
+            if not answers:
+                raise
+            gone = error  # what it said before is not lost
     if as_json:
         output.print_json(answers)
     elif len(found) == 1 and bad:
@@ -69,6 +79,8 @@ def predict(
     else:
         _print_table([answer for answer in answers if "error" not in answer])
         output.print_left_out(bad)
+    if gone is not None:
+        raise gone
     if bad:
         raise typer.Exit(1)
 

@@ -21,7 +21,7 @@ from celflow import registry
 from celflow.errors import UserError
 from celflow.images import encode_png, open_image
 from cli import main, options, picture_files, services
-from serving.client import BadInput, Prediction
+from serving.client import BadInput, Prediction, ServerDown
 from serving.labels import LABELS
 
 COMMANDS = (
@@ -407,3 +407,19 @@ def test_no_face_means_no_name(face_server, monkeypatch):
     assert "no face found" in runner.invoke(main.app, words).output
     (answer,) = json.loads(runner.invoke(main.app, [*words, "--json", "--whole"]).output)
     assert answer["scores"] == pytest.approx({"aki": 0.7, "beni": 0.3}, abs=1e-6)
+
+
+def test_predict_prints_what_was_answered_before_the_server_went_away(pictures, monkeypatch):
+    class Leaving(FakeClient):
+        def predict(self, model, images, version):
+            if open_image(images[0]).pixels[0, 0, 0] == 0:
+                raise ServerDown("no model server answers", "UNAVAILABLE")
+            return super().predict(model, images, version)
+
+    monkeypatch.setattr("serving.client.Client", Leaving)
+    files = [str(pictures / name) for name in ("a.png", "b.png")]
+    done = runner.invoke(main.app, ["predict", "xception", *files, "--json"])
+    assert [one["verdict"] for one in json.loads(done.stdout)] == ["cartoon"]
+    assert isinstance(done.exception, ServerDown)
+    done = runner.invoke(main.app, ["predict", "xception", *reversed(files), "--json"])
+    assert done.stdout == "" and isinstance(done.exception, ServerDown)
