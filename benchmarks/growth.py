@@ -1,8 +1,8 @@
 """What do ten new pictures cost `clean` and `facecrop`, and what does a second core save?
 
-Pictures are made on the fly: `python benchmarks/growth.py [PICTURES]` (600 x 400 px, JPEG; half
-photo-like, half drawn by ellipses; the others are faces of two characters, 256 px). Each row is a
-process of its own; an empty project tells what start-up is.
+Pictures are made on the fly: `python benchmarks/growth.py [PICTURES [STAGE ...]]` (600 x 400 px,
+JPEG; half photo-like, half drawn by ellipses; the others are faces of two characters, 256 px). Each
+row is a process of its own; a project of four pictures tells what start-up is.
 """
 
 import os
@@ -75,17 +75,21 @@ def project(folder: Path) -> Path:
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    stages = sys.argv[2:] or ["clean", "facecrop"]
     rows = Table("stage", "all, 1 core", "all, 2 cores", "10 new", "start-up", "10 new of all")
     with tempfile.TemporaryDirectory() as scratch:
         small, large = (project(Path(scratch) / name) for name in ("small", "large"))
         put(small, range(4))
         put(large, range(count))
-        for stage in ("clean", "facecrop"):
+        for number, stage in enumerate(stages):
+            if stage == "facecrop":
+                for folder in (small, large):
+                    seconds(folder, "clean")
             start = seconds(small, stage)
             one = seconds(large, stage, cores=1)
             shutil.rmtree(large / ".cache/pictures" / stage)
             both = seconds(large, stage)
-            put(large, range(count, count + 10))
+            put(large, range(count + 10 * number, count + 10 * (number + 1)))
             if stage == "facecrop":
                 seconds(large, "clean")
             new = seconds(large, stage)
