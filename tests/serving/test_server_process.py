@@ -166,12 +166,23 @@ def test_other_bad_files_are_one_line(tmp_path: Path, flag: str, content: str, w
     assert words in ended.stderr
 
 
+NO_TENSORFLOW = """
+import sys
+
+def refuse(event, about):
+    if event == "import" and about[0] == "tensorflow":
+        raise RuntimeError("too early")
+
+sys.addaudithook(refuse)
+"""
+
+
 @pytest.mark.parametrize("flag", ["--port", "--rest_api_port"])
 def test_port_in_use_is_one_line(
     flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is seen before TensorFlow is loaded, which takes seconds."""
-    (tmp_path / "tensorflow.py").write_text("raise RuntimeError('too early')")
+    (tmp_path / "sitecustomize.py").write_text(NO_TENSORFLOW)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
