@@ -69,9 +69,9 @@ def predict(
                 else:
                     answers += answer
         except ServerDown as error:
-            if not answers:
+            if len(answers) == len(bad):  # it has said nothing
                 raise
-            gone = error  # what it said before is not lost
+            gone = error
     if as_json:
         output.print_json(answers)
     elif len(found) == 1 and bad:
