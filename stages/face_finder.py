@@ -23,7 +23,7 @@ def face_finder(params: Params) -> FindFaces:
     """What finds faces, as `facecrop.detector` says.
 
     Raises:
-        UserError: the cascade or the detector's weights are not there.
+        UserError: the cascade or the detector's settings are not there.
     """
     config = params.facecrop
     if config.detector == "none":
